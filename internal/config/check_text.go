@@ -1,0 +1,201 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	routeName  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+	natsPrefix = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+	regionName = regexp.MustCompile(`^[A-Za-z0-9-]{2,40}$`)
+	ociName    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+	tenancy    = regexp.MustCompile(`^ocid1\.tenancy\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_.-]+$`)
+	s3Bucket   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+)
+
+// word is the rule of one text: its form, or its choices.
+type word struct {
+	key, value string
+	form       *regexp.Regexp
+	text, fix  string
+}
+
+// checkWords judges each text for itself. An empty one is unset and fine:
+// checkRequired knows the others.
+func (l *loader) checkWords() {
+	c := l.cfg
+	region := "letters, digits and dashes, such as us-ashburn-1"
+	for _, w := range []word{
+		{"oci.bucket", c.OCI.Bucket, tenancy, "is not a tenancy OCID", "use the OCID of your tenancy, ocid1.tenancy.oc1..…"},
+		{"oci.namespace", c.OCI.Namespace, ociName, "is not a namespace", "use bling, where Oracle keeps the reports of everyone"},
+		{"oci.region", c.OCI.Region, regionName, "is not a region", "use " + region},
+		{"oci.name", c.OCI.Name, routeName, "is not a route name", "use 1 to 32 letters, digits, _ and -"},
+		{"s3.region", c.S3.Region, regionName, "is not a region", "use " + strings.Replace(region, "us-ashburn-1", "us-east-1", 1)},
+		{"nats.prefix", c.NATS.Prefix, natsPrefix, "is not a prefix", "use 1 to 32 lower-case letters, digits, _ and -"},
+	} {
+		if w.value != "" && !w.form.MatchString(w.value) {
+			l.refuse(w.key, w.text, w.fix)
+		}
+	}
+	l.choice("oci.auth", c.OCI.Auth, "api_key")
+	l.choice("nats.manage", c.NATS.Manage, "", "create", "verify", "none")
+	l.choice("logging.format", c.Logging.Style(), "text", "json", "classic")
+	if _, err := parseLevel(c.Logging.Level); err != nil {
+		l.refuse("logging.level", "is not a level", "use DEBUG, INFO, WARNING, ERROR or CRITICAL")
+	}
+}
+
+func (l *loader) choice(key, value string, choices ...string) {
+	if !slices.Contains(choices, value) {
+		named := slices.DeleteFunc(choices, func(s string) bool { return s == "" })
+		l.refuse(key, "is not known", "use "+strings.Join(named, " or "))
+	}
+}
+
+func (l *loader) checkPaths() {
+	c := l.cfg
+	if text := badPath(c.OCI.Prefix); text != "" {
+		l.refuse("oci.prefix", text, `write it as in "FOCUS Reports/", without a leading /`)
+	}
+	if c.S3.BucketPath != "" {
+		if text := badBucketPath(c.S3); text != "" {
+			l.refuse("s3.bucket_path", text, "write it as Umbrella gave it, s3://bucket/organization/customer/account")
+		}
+	}
+	if c.State.Dir == "" {
+		l.lacks("state.dir", "has no default, because HOME is not set", "set it in the file or set FOCUS_STATE_DIR")
+	}
+}
+
+// badBucketPath is what is wrong with s3.bucket_path, or empty.
+func badBucketPath(s S3) string {
+	prefix := s.KeyPrefix()
+	switch {
+	case !strings.HasPrefix(s.BucketPath, "s3://"):
+		return "does not start with s3://"
+	case s.Bucket() == "":
+		return "has no bucket"
+	case !s3Bucket.MatchString(s.Bucket()) || strings.Contains(s.Bucket(), ".."):
+		return "has no valid bucket name"
+	case strings.ContainsAny(prefix, " \u00a0"):
+		return "holds a space, which Umbrella's importer refuses"
+	case strings.ContainsAny(prefix, "<>"):
+		return "still holds a placeholder"
+	case len(prefix) > 512:
+		return "is too long"
+	}
+	return badPath(prefix)
+}
+
+// badPath is what is wrong with a prefix of object names, or empty.
+func badPath(prefix string) string {
+	if prefix == "" {
+		return ""
+	}
+	for segment := range strings.SplitSeq(strings.TrimSuffix(prefix, "/"), "/") {
+		switch segment {
+		case "":
+			return "has an empty segment"
+		case ".", "..":
+			return "holds " + segment + " as a segment"
+		}
+	}
+	if len(prefix) > 900 {
+		return "is too long"
+	}
+	return ""
+}
+
+func (l *loader) checkEndpoints() {
+	l.endpoint("oci.endpoint", l.cfg.OCI.Endpoint)
+	l.endpoint("s3.endpoint", l.cfg.S3.Endpoint)
+}
+
+func (l *loader) endpoint(key, value string) {
+	if value == "" {
+		return
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		l.refuse(key, "is not an endpoint", "write it as https://host or https://host:port")
+	case strings.ContainsAny(value, "@?#") || u.Path != "":
+		l.refuse(key, "has more than a scheme, a host and a port", "write it as https://host or https://host:port")
+	case u.Scheme == "http" && !l.cfg.Advanced.AllowInsecureEndpoint && !loopback(u.Hostname()):
+		l.refuse(key, "would send reports over the network in the clear", "use https://, or set advanced.allow_insecure_endpoint to true in a network you trust")
+	}
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.Unmap().IsLoopback()
+}
+
+func (l *loader) checkNATS() {
+	n := l.cfg.NATS
+	if n.URL != "" {
+		if text, fix := badServers(n.URL); text != "" {
+			l.refuse("nats.url", text, fix)
+		}
+	}
+	if n.Creds != "" && n.NkeyFile != "" {
+		l.refuse("nats.nkey_file", "is set beside nats.creds", "keep one of them")
+	}
+	switch {
+	case l.cfg.Embedded() && n.Replicas > 1:
+		l.refuse("nats.replicas", "needs more servers than the one inside the agent", "use 1 or set nats.url")
+	case n.Replicas == 2 || n.Replicas == 4:
+		l.refuse("nats.replicas", "is no better than one fewer", "use 1, 3 or 5")
+	}
+}
+
+// badServers is what is wrong with a list of NATS servers and what to do, or
+// empty. It repeats nothing of a URL that may hold a password.
+func badServers(list string) (text, fix string) {
+	web := 0
+	servers := strings.Split(list, ",")
+	for _, s := range servers {
+		u, err := url.Parse(s)
+		switch {
+		case err == nil && u.User != nil, strings.Contains(s, "@"):
+			return "holds a user or a password", "remove it and use nats.creds or nats.nkey_file"
+		case err != nil || u.Hostname() == "":
+			return "is not a list of servers", "write it as nats://host:4222,nats://other:4222"
+		case !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme):
+			return fmt.Sprintf("has the scheme %.16s", u.Scheme), "use nats, tls, ws or wss"
+		case u.Path != "" && u.Path != "/" || strings.ContainsAny(s, "?#"):
+			return "has more than a scheme, a host and a port", "write it as nats://host:4222"
+		case strings.HasPrefix(u.Scheme, "ws"):
+			web++
+		}
+	}
+	if web > 0 && web < len(servers) {
+		return "mixes WebSocket and other servers", "use ws and wss for all or for none"
+	}
+	return "", ""
+}
+
+// checkNaming judges the date alone; package messages judges the template.
+func (l *loader) checkNaming() {
+	format := l.cfg.Naming.DateFormat
+	found := map[byte]bool{}
+	for i := 0; i < len(format); i++ {
+		if format[i] != '%' {
+			continue
+		}
+		i++
+		if i == len(format) || !strings.ContainsRune("Ymd%", rune(format[i])) {
+			l.refuse("naming.date_format", "holds an unsupported token", "use %Y, %m and %d only (%% for a percent sign)")
+			return
+		}
+		found[format[i]] = true
+	}
+	if !found['Y'] || !found['m'] || !found['d'] {
+		l.refuse("naming.date_format", "lacks a part of the date, so that two days would share names", "use each of %Y, %m and %d")
+	}
+}

@@ -1,0 +1,151 @@
+// Package config reads the configuration of an agent: defaults, then a YAML
+// file, then FOCUS_* variables, then flags, each beating the one before.
+//
+// It guarantees that a [Config] which [Load] returned keeps every rule of the
+// product, that all problems of an input are reported at once and where they
+// stand, and that no secret is printed by any formatter. It only reads: a crash
+// leaves nothing behind.
+package config
+
+// Config is the whole configuration. Its sections and keys are those of the
+// YAML file; the desc tags are the only description of a key, and the
+// reference documentation is made from them (see [Keys]).
+//
+// To add a key, add a field here, its default in [Default] and its rule in
+// check.go: the file, the environment and the documentation follow from the
+// tags.
+type Config struct {
+	OCI      OCI      `yaml:"oci" split_words:"true"`
+	S3       S3       `yaml:"s3" split_words:"true"`
+	Agent    Agent    `yaml:"agent" split_words:"true"`
+	Retry    Retry    `yaml:"retry" split_words:"true"`
+	Logging  Logging  `yaml:"logging" split_words:"true"`
+	State    State    `yaml:"state" split_words:"true"`
+	NATS     NATS     `yaml:"nats" split_words:"true"`
+	Naming   Naming   `yaml:"naming" split_words:"true"`
+	Advanced Advanced `yaml:"advanced" split_words:"true"`
+
+	origins map[string]source
+}
+
+// OCI is the source: Oracle's bucket of FOCUS reports.
+type OCI struct {
+	ConfigFile string `yaml:"config_file" split_words:"true" path:"true" desc:"OCI configuration file; empty: the SDK's own order ($OCI_CONFIG_FILE, ~/.oci/config)"`
+	Profile    string `yaml:"profile" split_words:"true" desc:"profile in the OCI configuration file"`
+	Namespace  string `yaml:"namespace" split_words:"true" desc:"Object Storage namespace of the reports"`
+	Bucket     string `yaml:"bucket" split_words:"true" desc:"bucket of the reports: the tenancy OCID (required)"`
+	Prefix     string `yaml:"prefix" split_words:"true" empty:"true" desc:"prefix of the reports in the bucket; a trailing / is added where missing"`
+	Auth       string `yaml:"auth" split_words:"true" desc:"way to authenticate: api_key"`
+	Region     string `yaml:"region" split_words:"true" desc:"home region of the tenancy; empty: the region of the profile"`
+	Endpoint   string `yaml:"endpoint" split_words:"true" desc:"Object Storage endpoint in place of Oracle's, https://host[:port]"`
+	Name       string `yaml:"name" split_words:"true" desc:"name of the route from this source to this destination; one route per process"`
+}
+
+// S3 is the destination: Umbrella's bucket.
+type S3 struct {
+	BucketPath      string `yaml:"bucket_path" split_words:"true" desc:"destination, s3://bucket/prefix (required)"`
+	Region          string `yaml:"region" split_words:"true" desc:"region of the bucket; empty: $AWS_REGION, $AWS_DEFAULT_REGION, the profile, then us-east-1"`
+	AccessKeyID     Secret `yaml:"access_key_id" split_words:"true" desc:"access key; empty: the AWS credential chain; never as a literal in the file"`
+	SecretAccessKey Secret `yaml:"secret_access_key" split_words:"true" desc:"secret of the access key; never as a literal in the file"`
+	SessionToken    Secret `yaml:"session_token" split_words:"true" desc:"session token of temporary credentials; never as a literal in the file"`
+	Endpoint        string `yaml:"endpoint" split_words:"true" desc:"S3 endpoint in place of Amazon's, https://host[:port]"`
+	PathStyle       bool   `yaml:"path_style" split_words:"true" desc:"put the bucket into the path of a URL instead of the host name"`
+	Profile         string `yaml:"profile" split_words:"true" desc:"profile in the AWS configuration; empty: $AWS_PROFILE, then default"`
+}
+
+// Agent is how much and how often.
+type Agent struct {
+	PollInterval           Duration `yaml:"poll_interval" split_words:"true" desc:"time between two scans, at least 60 s"`
+	LookbackDays           int      `yaml:"lookback_days" split_words:"true" desc:"report days that each scan looks back; fewer than 3 count as 3"`
+	MaxConcurrentTransfers int      `yaml:"max_concurrent_transfers" split_words:"true" desc:"files copied at the same time by one process"`
+	DaemonMode             bool     `yaml:"daemon_mode" split_words:"true" desc:"false: run does one sync and ends"`
+	Since                  Day      `yaml:"since" split_words:"true" desc:"first report day to care for, YYYY-MM-DD; empty: where the first scan begins"`
+}
+
+// Retry is what happens after a failure.
+type Retry struct {
+	MaxRetries        int      `yaml:"max_retries" split_words:"true" desc:"attempts after the first that one sync waits for"`
+	InitialDelay      Duration `yaml:"initial_delay" split_words:"true" desc:"delay before the first repeat"`
+	BackoffMultiplier float64  `yaml:"backoff_multiplier" split_words:"true" desc:"factor between one delay and the next"`
+	MaxDelay          Duration `yaml:"max_delay" split_words:"true" desc:"longest delay between two attempts"`
+	ProbeInterval     Duration `yaml:"probe_interval" split_words:"true" desc:"time between two probes of a provider that fails for every file"`
+	DeadAfter         Duration `yaml:"dead_after" split_words:"true" desc:"age of a file's first failure from which on it is given up, while others succeed"`
+}
+
+// Logging is where log lines go and how they look.
+type Logging struct {
+	Level       string `yaml:"level" split_words:"true" desc:"lowest level to log: DEBUG, INFO, WARNING, ERROR or CRITICAL"`
+	File        string `yaml:"file" split_words:"true" path:"true" desc:"log file, rotated; empty: standard error only"`
+	MaxSizeMB   int    `yaml:"max_size_mb" split_words:"true" desc:"size in MiB at which the log file is rotated"`
+	BackupCount int    `yaml:"backup_count" split_words:"true" desc:"rotated log files to keep"`
+	Format      string `yaml:"format" split_words:"true" desc:"text, json or classic; any Python %-format means classic"`
+}
+
+// State is what the agent keeps on disk.
+type State struct {
+	File          string `yaml:"file" split_words:"true" path:"true" desc:"state.json of the Python agent, for state import"`
+	Dir           string `yaml:"dir" split_words:"true" path:"true" desc:"directory of the queue, lock and socket; empty: /var/lib/oracle-focus-agent for root, else $XDG_STATE_HOME/oracle-focus-agent"`
+	RetentionDays int    `yaml:"retention_days" split_words:"true" desc:"age from which a record goes once the source no longer lists the object; 0: never"`
+}
+
+// NATS is the queue and the ledger. Plain nats:// is allowed to any host: the
+// messages hold no secret, and credentials are only ever signatures.
+type NATS struct {
+	URL      string   `yaml:"url" split_words:"true" desc:"servers, comma separated (nats, tls, ws, wss); empty: $NATS_URL, then a server inside the agent"`
+	Creds    string   `yaml:"creds" split_words:"true" path:"true" desc:"credentials file; empty: $NATS_CREDS"`
+	NkeyFile string   `yaml:"nkey_file" split_words:"true" path:"true" desc:"nkey seed file, instead of creds"`
+	TLS      TLS      `yaml:"tls" split_words:"true"`
+	Prefix   string   `yaml:"prefix" split_words:"true" desc:"name of every stream, bucket and subject, so that installations can share a server"`
+	StoreDir string   `yaml:"store_dir" split_words:"true" path:"true" desc:"files of the server inside the agent; empty: <state.dir>/nats"`
+	Replicas int      `yaml:"replicas" split_words:"true" desc:"replicas of every stream: 1, 3 or 5"`
+	Manage   string   `yaml:"manage" split_words:"true" desc:"streams at start: create, verify or none; empty: create inside the agent, else verify"`
+	AckWait  Duration `yaml:"ack_wait" split_words:"true" desc:"time without a sign of life after which a file goes to another worker"`
+}
+
+// TLS is the transport security of the connection to NATS.
+type TLS struct {
+	CA   string `yaml:"ca" split_words:"true" path:"true" desc:"file with the certificates to trust"`
+	Cert string `yaml:"cert" split_words:"true" path:"true" desc:"file with the client certificate"`
+	Key  string `yaml:"key" split_words:"true" path:"true" desc:"file with the key of the client certificate"`
+}
+
+// Naming is how objects are called at the destination. The template itself is
+// compiled and judged by package messages.
+type Naming struct {
+	Template    string `yaml:"template" split_words:"true" desc:"name at the destination, below s3.bucket_path"`
+	DateFormat  string `yaml:"date_format" split_words:"true" desc:"form of {date}: %Y, %m and %d, each at least once"`
+	Separator   string `yaml:"separator" split_words:"true" empty:"true" desc:"what stands for {separator}"`
+	AllowNested bool   `yaml:"allow_nested" split_words:"true" desc:"allow more than one directory level in the template"`
+}
+
+// Advanced is what few installations change.
+type Advanced struct {
+	ValidateFileSize      bool     `yaml:"validate_file_size" split_words:"true" desc:"refuse files above max_file_size_gb; false: no limit"`
+	MaxFileSizeGB         float64  `yaml:"max_file_size_gb" split_words:"true" desc:"largest file in GiB, at least 1"`
+	ChunkSizeBytes        int64    `yaml:"chunk_size_bytes" split_words:"true" desc:"bytes of one part of an upload; below 5 MiB is raised to 5 MiB"`
+	ValidateChecksum      bool     `yaml:"validate_checksum" split_words:"true" desc:"kept for old files; every copy is verified whatever it says"`
+	DryRun                bool     `yaml:"dry_run" split_words:"true" desc:"plan and report, change nothing"`
+	AllowInsecureEndpoint bool     `yaml:"allow_insecure_endpoint" split_words:"true" desc:"allow http:// endpoints on hosts other than this one"`
+	StallTimeout          Duration `yaml:"stall_timeout" split_words:"true" desc:"time without a byte after which a transfer is broken off"`
+}
+
+// Default is the configuration before anything is read. It lacks only what
+// cannot have a default: oci.bucket and s3.bucket_path.
+func Default() *Config {
+	return &Config{
+		OCI:     OCI{Profile: "DEFAULT", Namespace: "bling", Prefix: "FOCUS Reports/", Auth: "api_key", Name: "main"},
+		Agent:   Agent{PollInterval: 600 * second, LookbackDays: 35, MaxConcurrentTransfers: 3, DaemonMode: true},
+		Retry:   defaultRetry(),
+		Logging: Logging{Level: "INFO", MaxSizeMB: 100, BackupCount: 5, Format: "text"},
+		State:   State{RetentionDays: 30},
+		NATS:    NATS{Prefix: "focus", Replicas: 1, AckWait: 300 * second},
+		Naming:  Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
+		Advanced: Advanced{ValidateFileSize: true, MaxFileSizeGB: 5, ChunkSizeBytes: 8 << 20,
+			ValidateChecksum: true, StallTimeout: 30 * second},
+	}
+}
+
+func defaultRetry() Retry {
+	return Retry{MaxRetries: 3, InitialDelay: 5 * second, BackoffMultiplier: 2, MaxDelay: 300 * second,
+		ProbeInterval: 30 * second, DeadAfter: 72 * 3600 * second}
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+)
+
+const systemStateDir = "/var/lib/oracle-focus-agent"
+
+// Bucket is the bucket of s3.bucket_path.
+func (s S3) Bucket() string {
+	bucket, _, _ := strings.Cut(strings.TrimPrefix(s.BucketPath, "s3://"), "/")
+	return bucket
+}
+
+// KeyPrefix is what stands before every key: it ends in / or is empty.
+func (s S3) KeyPrefix() string {
+	_, prefix, _ := strings.Cut(strings.TrimPrefix(s.BucketPath, "s3://"), "/")
+	return withSlash(prefix)
+}
+
+// MaxFileSize is the largest size in bytes that is copied; 0 is no limit.
+func (a Advanced) MaxFileSize() int64 {
+	if !a.ValidateFileSize {
+		return 0
+	}
+	return int64(a.MaxFileSizeGB * (1 << 30))
+}
+
+// Embedded tells whether the queue runs inside the agent.
+func (c *Config) Embedded() bool { return c.NATS.URL == "" }
+
+// Manage is nats.manage, or what stands for it when it is empty: an embedded
+// queue belongs to the agent and is created, any other is only verified.
+func (c *Config) Manage() string {
+	switch {
+	case c.NATS.Manage != "":
+		return c.NATS.Manage
+	case c.Embedded():
+		return "create"
+	}
+	return "verify"
+}
+
+// StateDir is state.dir or, when that is empty, the place that the user and
+// the environment call for; empty when there is none, for want of a home.
+// After [Load] state.dir is never empty.
+func (c *Config) StateDir(uid int, getenv func(string) string) string {
+	xdg := getenv("XDG_STATE_HOME")
+	switch home := getenv("HOME"); {
+	case c.State.Dir != "":
+		return c.State.Dir
+	case uid == 0:
+		return systemStateDir
+	case filepath.IsAbs(xdg): // the specification says to ignore any other
+		return filepath.Join(xdg, "oracle-focus-agent")
+	case home != "":
+		return filepath.Join(home, ".local", "state", "oracle-focus-agent")
+	}
+	return ""
+}
+
+// StoreDir is where an embedded queue keeps its files.
+func (c *Config) StoreDir() string {
+	if c.NATS.StoreDir != "" {
+		return c.NATS.StoreDir
+	}
+	return filepath.Join(c.State.Dir, "nats")
+}
+
+// Style is how log lines look: text, json or classic.
+func (l Logging) Style() string {
+	if strings.Contains(l.Format, "%(") {
+		return "classic"
+	}
+	return strings.ToLower(l.Format)
+}
+
+// SlogLevel is the lowest level to log. Python's CRITICAL stands above ERROR.
+func (l Logging) SlogLevel() slog.Level {
+	level, _ := parseLevel(l.Level)
+	return level
+}
+
+func parseLevel(text string) (slog.Level, error) {
+	switch strings.ToUpper(text) {
+	case "WARNING":
+		return slog.LevelWarn, nil
+	case "CRITICAL", "FATAL":
+		return slog.LevelError + 4, nil
+	case "NOTSET":
+		return slog.LevelDebug, nil
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(text)); err != nil {
+		return slog.LevelInfo, fmt.Errorf("unknown level: %w", err)
+	}
+	return level, nil
+}
+
+func withSlash(prefix string) string {
+	if prefix == "" || strings.HasSuffix(prefix, "/") {
+		return prefix
+	}
+	return prefix + "/"
+}

@@ -1,0 +1,273 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+const (
+	maxFile        = 1 << 20
+	localFile      = "config.yaml"
+	systemFile     = "/etc/oracle-focus-agent/config.yaml"
+	templateAdvice = "see config.template.yaml for the sections and keys"
+)
+
+// loadFile reads the file that --config or $FOCUS_CONFIG names, which must
+// exist, or the first of the usual files that does. Having none is fine.
+func (l *loader) loadFile() {
+	candidates := []string{localFile, systemFile}
+	named := l.opts.Path
+	if named == "" {
+		named = l.env[configVariable]
+	}
+	if named != "" {
+		candidates = []string{named}
+	}
+	for _, name := range candidates {
+		data, err := readLimited(l.path(name), maxFile)
+		if named == "" && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		l.file = name
+		if err != nil {
+			l.unreadable(err)
+			return
+		}
+		l.document(data)
+		return
+	}
+}
+
+func (l *loader) unreadable(err error) {
+	l.unread = true
+	p := Problem{File: l.file, Text: "cannot be read: " + err.Error(), Fix: "name a readable file with --config or " + configVariable}
+	if errors.Is(err, errTooLarge) {
+		p.Text, p.Fix = "is larger than 1 MiB", "name a configuration file with --config or "+configVariable
+	}
+	l.problem(p)
+}
+
+// document takes the one document of the file. A file of comments only is one
+// without keys.
+func (l *loader) document(data []byte) {
+	loader, err := yaml.NewLoader(bytes.NewReader(data))
+	if err != nil {
+		l.syntax(err)
+		return
+	}
+	var doc yaml.Node
+	if err := loader.Load(&doc); errors.Is(err, io.EOF) {
+		return
+	} else if err != nil {
+		l.syntax(err)
+		return
+	}
+	if len(doc.Content) == 1 {
+		l.root(doc.Content[0])
+	}
+	var second yaml.Node
+	if err := loader.Load(&second); err == nil {
+		l.problem(Problem{File: l.file, Line: max(second.Line, 1), Column: max(second.Column, 1),
+			Text: "a second document begins here", Fix: "keep one document in the file"})
+	} else if !errors.Is(err, io.EOF) {
+		l.syntax(err)
+	}
+}
+
+func (l *loader) root(n *yaml.Node) {
+	switch {
+	case isNull(n):
+	case n.Kind != yaml.MappingNode:
+		p := l.position(n)
+		p.Text, p.Fix = "the file is "+kind(n)+", not sections with keys", templateAdvice
+		l.unread = true
+		l.problem(p)
+	default:
+		l.mapping(n, "")
+	}
+}
+
+// syntax reports that the file is no YAML. The parser stops at the first such
+// error, so what the rest of the file holds stays unknown.
+func (l *loader) syntax(err error) {
+	l.unread = true
+	p := Problem{File: l.file, Text: "is not valid YAML", Fix: "check indentation, colons and quotes here and in the line above"}
+	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
+		p.Line, p.Column = e.Mark.Line, max(e.Mark.Column, 1)
+		p.Text += ": " + e.Message
+	}
+	l.problem(p)
+}
+
+func (l *loader) position(n *yaml.Node) Problem {
+	return Problem{File: l.file, Line: n.Line, Column: n.Column}
+}
+
+// mapping takes the keys below path, which is empty or ends in a dot.
+func (l *loader) mapping(n *yaml.Node, path string) {
+	first := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], target(n.Content[i+1])
+		p := l.position(key)
+		if key.Kind != yaml.ScalarNode {
+			p.Text, p.Fix = "a key must be a plain word", templateAdvice
+			l.problem(p)
+			continue
+		}
+		p.Key = path + key.Value
+		if line, ok := first[key.Value]; ok {
+			p.Text, p.Fix = fmt.Sprintf("is set twice, first in line %d", line), "keep one of them"
+			l.problem(p)
+			continue
+		}
+		first[key.Value] = key.Line
+		l.entry(p, value)
+	}
+}
+
+// entry takes one key; p holds its path and position.
+func (l *loader) entry(p Problem, value *yaml.Node) {
+	f, leaf := l.field(p.Key)
+	switch {
+	case leaf:
+		l.scalar(f, p, value)
+	case !l.section(p.Key):
+		l.unknown(p)
+	case isNull(value):
+		p.Text, p.Fix = "is a section without keys", "remove the line or give it keys"
+		l.problem(p)
+	case value.Kind != yaml.MappingNode:
+		p.Text, p.Fix = "is "+kind(value)+", not a section", "put its keys below it, indented"
+		l.problem(p)
+	default:
+		l.mapping(value, p.Key+".")
+	}
+}
+
+func (l *loader) unknown(p Problem) {
+	if strings.HasSuffix("."+p.Key, ".<<") {
+		p.Text, p.Fix = "merge keys are not supported", "write the keys out"
+		l.problem(p)
+		return
+	}
+	if len(p.Key) > 80 || checkText(p.Key) != nil {
+		p.Key = ""
+	}
+	p.Text, p.Fix = "is not a key of the configuration", l.nearest(p.Key)
+	l.problem(p)
+}
+
+func (l *loader) section(path string) bool {
+	for _, f := range l.fields {
+		if strings.HasPrefix(f.path, path+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// scalar takes the value of a key: first the form it has in YAML, then the
+// variables in it, then the value itself. Null, and an empty string where that
+// is no value of its own, count as unset.
+func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
+	src := source{p, show(f.path, n.Value)}
+	if err := form(f, n); err != nil {
+		src.shown = kind(n)
+		if n.Kind == yaml.ScalarNode {
+			src.shown = l.shown(f, n)
+		}
+		l.reject(src, err)
+		return
+	}
+	if isNull(n) {
+		return
+	}
+	exp, err := expand(n.Value, l.lookup)
+	if err != nil {
+		src.shown = l.shown(f, n)
+		l.reject(src, err)
+		return
+	}
+	for _, name := range exp.missing {
+		p.Text, p.Fix = "the variable "+name+" is not set and counts as empty", "set it, or write ${"+name+":-default} or ${"+name+":?message}"
+		l.warn(p)
+	}
+	switch {
+	case exp.text == "" && (exp.refs > 0 || isText(f) && !f.emptyMeans):
+	case f.secret && exp.literal:
+		p.Text, p.Fix = "is a secret as a literal in the file", secretFix(f)
+		l.problem(p)
+	case exp.refs == 0 && quoted(n) && !isText(f):
+		src.shown = l.shown(f, n)
+		l.reject(src, &valueError{"is a quoted text, not a " + f.typeName(), "remove the quotes"})
+	default:
+		l.assign(f, exp.text, src)
+	}
+}
+
+func (l *loader) shown(f field, n *yaml.Node) string {
+	if f.secret {
+		return "the value"
+	}
+	return show(f.path, n.Value)
+}
+
+// form refuses what is no scalar, has a tag of its own, or is true or false
+// where a text belongs.
+func form(f field, n *yaml.Node) error {
+	want := &valueError{"is no single value, want a " + f.typeName(), "write one value behind the key"}
+	switch tag := n.ShortTag(); {
+	case n.Kind != yaml.ScalarNode:
+		return want
+	case tag != "!!null" && tag != "!!str" && tag != "!!bool" && tag != "!!int" && tag != "!!float" && tag != "!!timestamp":
+		return &valueError{"has a YAML tag", "write the value without a tag"}
+	case tag == "!!bool" && isText(f):
+		return &valueError{"is true or false, want a " + f.typeName(), "write a text, in quotes if it is meant"}
+	}
+	return nil
+}
+
+// isText tells whether a quoted value is as good as a plain one.
+func isText(f field) bool {
+	switch f.ptr.(type) {
+	case *bool, *int, *int64, *float64:
+		return false
+	}
+	return true
+}
+
+func quoted(n *yaml.Node) bool {
+	return n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// target follows an alias. The depth of the configuration is fixed, so no
+// chain of aliases can grow.
+func target(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		return n.Alias
+	}
+	return n
+}
+
+func kind(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	return "a single value"
+}
+
+func secretFix(f field) string {
+	return "leave it empty and use the AWS credential chain or s3.profile, or set " + f.env +
+		" (in the file: ${" + f.env + "}), or name a file that holds it in " + f.env + "_FILE"
+}

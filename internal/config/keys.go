@@ -1,0 +1,185 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// envPrefix begins the name of every variable of ours.
+const envPrefix = "FOCUS"
+
+// Key describes one key of the configuration.
+type Key struct {
+	Path     string // s3.bucket_path
+	Env      string // FOCUS_S3_BUCKET_PATH
+	EnvFile  string // FOCUS_S3_SECRET_ACCESS_KEY_FILE, for secrets only
+	Type     string // text, secret, number, true or false, duration, date
+	Default  string // as it would be written in the file; empty where there is none
+	Doc      string // one line
+	Required bool
+}
+
+// Keys lists every key in the order of the file.
+func Keys() []Key {
+	all := fieldsOf(Default())
+	keys := make([]Key, len(all))
+	for i, f := range all {
+		keys[i] = Key{Path: f.path, Env: f.env, Type: f.typeName(), Default: f.text(), Doc: f.doc, Required: required(f.path)}
+		if f.secret {
+			keys[i].EnvFile = f.env + "_FILE"
+		}
+	}
+	return keys
+}
+
+// Origin is where the value of a key came from: a flag (--name), a variable
+// (FOCUS_…, NATS_URL), a position in the file (config.yaml:12:3) or "default".
+func (c *Config) Origin(key string) string {
+	if s, ok := c.origins[key]; ok {
+		return s.String()
+	}
+	return "default"
+}
+
+// Value is the value of a key as it would be written in the file, ******** for
+// a secret that is set, and whether there is such a key.
+func (c *Config) Value(key string) (string, bool) {
+	for _, f := range fieldsOf(c) {
+		if f.path == key {
+			return f.text(), true
+		}
+	}
+	return "", false
+}
+
+func required(path string) bool { return path == "oci.bucket" || path == "s3.bucket_path" }
+
+// field is one key of one Config.
+type field struct {
+	path, env, doc string
+	secret         bool // never shown, never a literal in the file
+	isPath         bool // a leading ~/ means the home directory
+	emptyMeans     bool // an empty string is a value of its own
+	ptr            any  // *string, *Secret, …
+}
+
+// fieldsOf lists the keys of c in the order of the struct.
+func fieldsOf(c *Config) []field {
+	return walk(nil, reflect.ValueOf(c).Elem(), "", envNames(c))
+}
+
+func walk(out []field, section reflect.Value, path string, env map[any]string) []field {
+	for i := range section.NumField() {
+		tag := section.Type().Field(i).Tag
+		name, ok := tag.Lookup("yaml")
+		if !ok {
+			continue
+		}
+		ptr := section.Field(i).Addr().Interface()
+		variable, leaf := env[ptr]
+		if !leaf {
+			out = walk(out, section.Field(i), path+name+".", env)
+			continue
+		}
+		_, secret := ptr.(*Secret)
+		out = append(out, field{path: path + name, env: variable, doc: tag.Get("desc"), secret: secret,
+			isPath: tag.Get("path") != "", emptyMeans: tag.Get("empty") != "", ptr: ptr})
+	}
+	return out
+}
+
+// envNames asks envconfig which fields are variables and what they are called,
+// by the pointer to the field.
+//
+// The rest of envconfig.Process is not for us: it reads the environment of the
+// process, where an empty variable counts as set, where *_FILE means nothing
+// and where tests would meet each other, and it stops at the first error. So
+// the names are envconfig's, the values come from Options.Environ, and one
+// parser judges a value alike in a file, a variable and a flag. A test holds
+// both to the same result.
+func envNames(c *Config) map[any]string {
+	names := map[any]string{}
+	add := func(variable any) string {
+		v := reflect.ValueOf(variable)
+		ptr := v.FieldByName("Field").Interface().(reflect.Value).Addr().Interface()
+		names[ptr] = v.FieldByName("Key").String()
+		return ""
+	}
+	list := template.Must(template.New("").Funcs(template.FuncMap{"add": add}).Parse("{{range .}}{{add .}}{{end}}"))
+	if err := envconfig.Usaget(envPrefix, c, io.Discard, list); err != nil {
+		panic(err) // unreachable: c is a pointer to a struct
+	}
+	return names
+}
+
+// set parses text into the field.
+func (f field) set(text string) error {
+	if err := checkText(text); err != nil {
+		return err
+	}
+	var err error
+	switch p := f.ptr.(type) {
+	case *string:
+		*p = text
+	case *Secret:
+		*p = NewSecret(text)
+	case *bool:
+		err = assign(p, text, parseBool)
+	case *int:
+		err = assign(p, text, func(s string) (int, error) { n, err := parseInt(s); return int(n), err })
+	case *int64:
+		err = assign(p, text, parseInt)
+	case *float64:
+		err = assign(p, text, parseFloat)
+	case *Duration:
+		err = assign(p, text, parseDuration)
+	case *Day:
+		err = p.UnmarshalText([]byte(text))
+	default:
+		panic(fmt.Sprintf("config: no parser for the type of %s", f.path)) // unreachable: a test sets every key
+	}
+	return err
+}
+
+// assign leaves *p alone when text is no value.
+func assign[T any](p *T, text string, parse func(string) (T, error)) error {
+	v, err := parse(strings.TrimSpace(text))
+	if err == nil {
+		*p = v
+	}
+	return err
+}
+
+// text is the value as it would be written in the file.
+func (f field) text() string {
+	switch p := f.ptr.(type) {
+	case *float64:
+		return strconv.FormatFloat(*p, 'f', -1, 64)
+	case *string:
+		return *p
+	default:
+		return fmt.Sprint(reflect.ValueOf(p).Elem().Interface())
+	}
+}
+
+func (f field) typeName() string {
+	switch f.ptr.(type) {
+	case *Secret:
+		return "secret"
+	case *bool:
+		return "true or false"
+	case *int, *int64, *float64:
+		return "number"
+	case *Duration:
+		return "duration"
+	case *Day:
+		return "date"
+	}
+	return "text"
+}
