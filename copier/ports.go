@@ -1,0 +1,134 @@
+package copier
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+// Every error of a port is or wraps a *messages.Fault, or is the context's.
+// What has no class counts as messages.Unknown and is tried again.
+
+// A Source holds the reports.
+type Source interface {
+	// Open starts reading an object; with an etag, only that version (Changed
+	// otherwise). The Object is what the answer declares: ETag, MD5 and CRC32C as
+	// far as it names them, Size -1 where it names no length. The reader yields the
+	// stored bytes, never decoded; it gives up with Connection when no byte comes
+	// for the stall time. It may end early or late without an error: the caller
+	// counts. An answer "no such object" is Gone, which only Stat can confirm.
+	Open(ctx context.Context, name, etag string) (messages.Object, io.ReadCloser, error)
+	// Stat lists this one name. It is Gone only when the listing succeeded and
+	// lacks the name.
+	Stat(ctx context.Context, name string) (messages.Object, error)
+}
+
+// Meta goes with an object to the destination and proves its origin there.
+type Meta struct {
+	Name   string // of the source object
+	ETag   string // of the source object
+	CRC32C string // base64; empty where it is not known before the bytes are
+}
+
+// Stored is what a destination tells of an object.
+type Stored struct {
+	Size       int64
+	ETag       string
+	CRC32C     string // of the whole object, computed by the destination; may be empty
+	SourceETag string // from Meta; empty on a foreign object
+}
+
+// Objects puts and inspects whole objects.
+type Objects interface {
+	// Put stores body under key in one request of known length, with its CRC32C, so
+	// that the destination refuses other bytes. After nil the object is durable and
+	// has the returned, never empty, etag. After an error it may or may not be
+	// there, but never in part: repeating is harmless.
+	Put(ctx context.Context, key string, body []byte, m Meta) (etag string, err error)
+	// Head is Gone where there is no such object, and Forbidden where the
+	// credentials may not ask, which says nothing about the object.
+	Head(ctx context.Context, key string) (Stored, error)
+}
+
+// Uploads begins and gives up multipart uploads.
+type Uploads interface {
+	// Create begins an upload. Nothing is visible under key before Complete.
+	Create(ctx context.Context, key string, m Meta) (id string, err error)
+	// Abort frees the parts of an upload. NoUpload means there is nothing to abort.
+	Abort(ctx context.Context, key, id string) error
+}
+
+// A Part is one stored part of an upload.
+type Part struct {
+	Number int32 // from 1
+	ETag   string
+	CRC32C string // base64
+}
+
+// Parts fills and completes multipart uploads.
+type Parts interface {
+	// Part stores one part, checked by its CRC32C. Repeating it is harmless.
+	Part(ctx context.Context, key, id string, number int32, body []byte) (Part, error)
+	// Complete makes the object visible if its size and CRC32C are the given ones.
+	// After nil it is durable and has the returned, never empty, etag. NoUpload can
+	// mean that an earlier Complete worked and its answer was lost.
+	Complete(ctx context.Context, key, id string, parts []Part, size int64, crc32c string) (etag string, err error)
+}
+
+// A Delivery is one message, lent to this worker for the ack wait.
+type Delivery struct {
+	Subject string
+	Data    []byte
+	// Deliveries counts from 1 how often the message was handed out.
+	Deliveries int
+	// Renew extends the loan by the ack wait and returns when the broker has confirmed it.
+	Renew func(context.Context) error
+	// Settle ends the loan. After nil the broker has confirmed it.
+	Settle func(context.Context, Verdict) error
+}
+
+// An Act is what becomes of a message.
+type Act int
+
+// Ack removes it as done, Nak hands it out again after a delay, Term removes it
+// as given up, with a reason in the broker's advisory.
+const (
+	Ack Act = iota
+	Nak
+	Term
+)
+
+// A Verdict settles a delivery.
+type Verdict struct {
+	Act    Act
+	Delay  time.Duration // of Nak
+	Reason string        // of Term
+}
+
+// A Queue hands out messages one at a time.
+type Queue interface {
+	// Next waits a few seconds at most for a message of the live lane and, where
+	// backfill is true, takes one of the backfill lane when live has none. It returns
+	// nil, nil when nothing came. It never holds a second message for the caller.
+	Next(ctx context.Context, backfill bool) (*Delivery, error)
+}
+
+// A Ledger holds the records.
+type Ledger interface {
+	// Read returns the value and its revision, or nil and 0 where there is none.
+	// It may be older than the newest write: only Write decides.
+	Read(ctx context.Context, key string) (value []byte, revision uint64, err error)
+	// Write replaces the value of the given revision (0: there must be none) and
+	// returns the new revision. A nil value erases. Conflict means that another
+	// write came first and nothing was changed; after any other error the write may
+	// have been applied.
+	Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+}
+
+// DeadLetters keeps the history of files that were given up.
+type DeadLetters interface {
+	// Bury is durable after nil. Repeating it is harmless.
+	Bury(ctx context.Context, d messages.DeadLetter) error
+}
