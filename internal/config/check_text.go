@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,9 +15,14 @@ var (
 	natsPrefix = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 	regionName = regexp.MustCompile(`^[A-Za-z0-9-]{2,40}$`)
 	ociName    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
-	tenancy    = regexp.MustCompile(`^ocid1\.tenancy\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_.-]+$`)
+	tenancy    = regexp.MustCompile(`^ocid1\.tenancy\.[A-Za-z0-9_.-]+$`)
 	s3Bucket   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 )
+
+// stillTemplate is what is wrong with a value that nobody filled in.
+const stillTemplate = "still holds a <PLACEHOLDER> of the template"
+
+func placeholder(s string) bool { return strings.Contains(s, "<") && strings.Contains(s, ">") }
 
 // word is the rule of one text: its form, or its choices.
 type word struct {
@@ -38,7 +44,11 @@ func (l *loader) checkWords() {
 		{"s3.region", c.S3.Region, regionName, "is not a region", "use " + strings.Replace(region, "us-ashburn-1", "us-east-1", 1)},
 		{"nats.prefix", c.NATS.Prefix, natsPrefix, "is not a prefix", "use 1 to 32 lower-case letters, digits, _ and -"},
 	} {
-		if w.value != "" && !w.form.MatchString(w.value) {
+		switch {
+		case w.value == "" || w.form.MatchString(w.value):
+		case placeholder(w.value):
+			l.refuse(w.key, stillTemplate, w.fix)
+		default:
 			l.refuse(w.key, w.text, w.fix)
 		}
 	}
@@ -67,7 +77,7 @@ func (l *loader) checkPaths() {
 			l.refuse("s3.bucket_path", text, "write it as Umbrella gave it, s3://bucket/organization/customer/account")
 		}
 	}
-	if c.State.Dir == "" {
+	if c.State.Dir == "" && c.Embedded() {
 		l.lacks("state.dir", "has no default, because HOME is not set", "set it in the file or set FOCUS_STATE_DIR")
 	}
 }
@@ -78,14 +88,14 @@ func badBucketPath(s S3) string {
 	switch {
 	case !strings.HasPrefix(s.BucketPath, "s3://"):
 		return "does not start with s3://"
+	case placeholder(s.BucketPath):
+		return stillTemplate
 	case s.Bucket() == "":
 		return "has no bucket"
 	case !s3Bucket.MatchString(s.Bucket()) || strings.Contains(s.Bucket(), ".."):
 		return "has no valid bucket name"
 	case strings.ContainsAny(prefix, " \u00a0"):
 		return "holds a space, which Umbrella's importer refuses"
-	case strings.ContainsAny(prefix, "<>"):
-		return "still holds a placeholder"
 	case len(prefix) > 512:
 		return "is too long"
 	}
@@ -122,13 +132,19 @@ func (l *loader) endpoint(key, value string) {
 	}
 	u, err := url.Parse(value)
 	switch {
-	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+	case err != nil || !validHost(u) || u.Scheme != "https" && u.Scheme != "http":
 		l.refuse(key, "is not an endpoint", "write it as https://host or https://host:port")
 	case strings.ContainsAny(value, "@?#") || u.Path != "":
 		l.refuse(key, "has more than a scheme, a host and a port", "write it as https://host or https://host:port")
 	case u.Scheme == "http" && !l.cfg.Advanced.AllowInsecureEndpoint && !loopback(u.Hostname()):
 		l.refuse(key, "would send reports over the network in the clear", "use https://, or set advanced.allow_insecure_endpoint to true in a network you trust")
 	}
+}
+
+// validHost tells whether a URL has a host and either no port or a real one.
+func validHost(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Hostname() != "" && (err == nil && port > 0 || u.Port() == "" && !strings.HasSuffix(u.Host, ":"))
 }
 
 func loopback(host string) bool {
@@ -164,7 +180,7 @@ func badServers(list string) (text, fix string) {
 		switch {
 		case err == nil && u.User != nil, strings.Contains(s, "@"):
 			return "holds a user or a password", "remove it and use nats.creds or nats.nkey_file"
-		case err != nil || u.Hostname() == "":
+		case err != nil || !validHost(u):
 			return "is not a list of servers", "write it as nats://host:4222,nats://other:4222"
 		case !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme):
 			return fmt.Sprintf("has the scheme %.16s", u.Scheme), "use nats, tls, ws or wss"

@@ -46,7 +46,8 @@ func (c *Config) Manage() string {
 
 // StateDir is state.dir or, when that is empty, the place that the user and
 // the environment call for; empty when there is none, for want of a home.
-// After [Load] state.dir is never empty.
+// After [Load] it stands in state.dir, which is empty only for an external
+// queue.
 func (c *Config) StateDir(uid int, getenv func(string) string) string {
 	xdg := getenv("XDG_STATE_HOME")
 	switch home := getenv("HOME"); {

@@ -178,7 +178,7 @@ func (l *loader) section(path string) bool {
 func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
 	src := source{p, show(f.path, n.Value)}
 	if err := form(f, n); err != nil {
-		src.shown = kind(n)
+		src.shown = "is " + kind(n) + ","
 		if n.Kind == yaml.ScalarNode {
 			src.shown = l.shown(f, n)
 		}
@@ -205,7 +205,7 @@ func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
 		l.problem(p)
 	case exp.refs == 0 && quoted(n) && !isText(f):
 		src.shown = l.shown(f, n)
-		l.reject(src, &valueError{"is a quoted text, not a " + f.typeName(), "remove the quotes"})
+		l.reject(src, &valueError{"is a quoted text, not " + f.want(), "remove the quotes"})
 	default:
 		l.assign(f, exp.text, src)
 	}
@@ -221,14 +221,17 @@ func (l *loader) shown(f field, n *yaml.Node) string {
 // form refuses what is no scalar, has a tag of its own, or is true or false
 // where a text belongs.
 func form(f field, n *yaml.Node) error {
-	want := &valueError{"is no single value, want a " + f.typeName(), "write one value behind the key"}
 	switch tag := n.ShortTag(); {
 	case n.Kind != yaml.ScalarNode:
-		return want
+		return &valueError{"want " + f.want(), "write one value behind the key"}
+	case len(n.Value) > maxText:
+		return errLong
 	case tag != "!!null" && tag != "!!str" && tag != "!!bool" && tag != "!!int" && tag != "!!float" && tag != "!!timestamp":
 		return &valueError{"has a YAML tag", "write the value without a tag"}
 	case tag == "!!bool" && isText(f):
-		return &valueError{"is true or false, want a " + f.typeName(), "write a text, in quotes if it is meant"}
+		return &valueError{"is true or false, want " + f.want(), "write a text, in quotes if it is meant"}
+	case f.want() == "true or false" && len(n.Value) == 1 && tag != "!!null":
+		return errBool
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func Keys() []Key {
 	all := fieldsOf(Default())
 	keys := make([]Key, len(all))
 	for i, f := range all {
-		keys[i] = Key{Path: f.path, Env: f.env, Type: f.typeName(), Default: f.text(), Doc: f.doc, Required: required(f.path)}
+		keys[i] = Key{Path: f.path, Env: f.env, Type: strings.TrimPrefix(f.want(), "a "), Default: f.text(), Doc: f.doc, Required: required(f.path)}
 		if f.secret {
 			keys[i].EnvFile = f.env + "_FILE"
 		}
@@ -168,18 +168,19 @@ func (f field) text() string {
 	}
 }
 
-func (f field) typeName() string {
+// want is the kind of value that the key takes.
+func (f field) want() string {
 	switch f.ptr.(type) {
 	case *Secret:
-		return "secret"
+		return "a secret"
 	case *bool:
 		return "true or false"
 	case *int, *int64, *float64:
-		return "number"
+		return "a number"
 	case *Duration:
-		return "duration"
+		return "a duration"
 	case *Day:
-		return "date"
+		return "a date"
 	}
-	return "text"
+	return "a text"
 }

@@ -179,10 +179,12 @@ func (l *loader) flag(path string) string {
 	return "--" + strings.TrimLeft(name, "-")
 }
 
+const maxText = 4096
+
 // checkText refuses what no value may hold, wherever it comes from.
 func checkText(text string) error {
 	switch {
-	case len(text) > 4096:
+	case len(text) > maxText:
 		return errLong
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, control):
 		return errControl

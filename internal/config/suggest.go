@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// nearest says what was probably meant by a key that is none: a name like it,
-// or the same name in another section.
+// nearest says what was probably meant by a key that is none: the same name in
+// another section, a longer name, or one like it.
 func (l *loader) nearest(path string) string {
 	var paths []string
 	for _, f := range l.fields {
@@ -18,7 +18,7 @@ func (l *loader) nearest(path string) string {
 	}
 	name := path[strings.LastIndex(path, ".")+1:]
 	for _, p := range paths {
-		if path != "" && strings.HasSuffix(p, "."+name) {
+		if path != "" && strings.HasSuffix(p, "."+name) || len(name) >= 3 && strings.HasPrefix(p, path) {
 			return "did you mean " + p + "?"
 		}
 	}
@@ -31,7 +31,7 @@ func (l *loader) nearest(path string) string {
 // suggest names the candidate that is nearest to name, if any is near.
 func suggest(name string, candidates []string) string {
 	slices.Sort(candidates)
-	best, distance := "", len(name)/3+1
+	best, distance := "", len(name)/4+2
 	for _, c := range candidates {
 		if d := editDistance(name, c, distance); d < distance {
 			best, distance = c, d

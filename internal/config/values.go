@@ -140,13 +140,13 @@ func parseGoDuration(text string) (Duration, error) {
 	return Duration(d), nil
 }
 
-// parseBool takes the words of YAML 1.1, which the Python agent read, and the
-// digits that are usual in environments.
+// parseBool takes the words of YAML 1.1, which the Python agent read, and what
+// envconfig takes besides: 1, 0, t and f, which only a variable may hold.
 func parseBool(text string) (bool, error) {
 	switch strings.ToLower(text) {
-	case "true", "yes", "on", "1", "t", "y":
+	case "true", "yes", "on", "1", "t":
 		return true, nil
-	case "false", "no", "off", "0", "f", "n":
+	case "false", "no", "off", "0", "f":
 		return false, nil
 	}
 	return false, errBool
