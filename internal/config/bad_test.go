@@ -481,7 +481,7 @@ var badFiles = []struct {
 	{
 		name: "NATS scheme",
 		yaml: "nats:\n  url: http://host:4222\n",
-		want: "config.yaml:2:3: nats.url: \"http://host:4222\" has the scheme http; fix: use nats, tls, ws or wss",
+		want: "config.yaml:2:3: nats.url: \"http://host:4222\" has another scheme than NATS; fix: use nats, tls, ws or wss",
 	},
 	{
 		name: "NATS password",

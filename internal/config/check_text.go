@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -183,7 +182,7 @@ func badServers(list string) (text, fix string) {
 		case err != nil || !validHost(u):
 			return "is not a list of servers", "write it as nats://host:4222,nats://other:4222"
 		case !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme):
-			return fmt.Sprintf("has the scheme %.16s", u.Scheme), "use nats, tls, ws or wss"
+			return "has another scheme than NATS", "use nats, tls, ws or wss"
 		case u.Path != "" && u.Path != "/" || strings.ContainsAny(s, "?#"):
 			return "has more than a scheme, a host and a port", "write it as nats://host:4222"
 		case strings.HasPrefix(u.Scheme, "ws"):

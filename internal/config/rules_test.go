@@ -1,0 +1,299 @@
+package config_test
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"oracle-focus-agent/internal/config"
+)
+
+func TestPythonFileIsAcceptedUnchanged(t *testing.T) {
+	t.Parallel()
+	c, warnings, err := config.Load(config.Options{Path: "testdata/python.yaml", Environ: required[:1], UID: new(0)})
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("Load = %v, warnings %v", err, warnings)
+	}
+	for key, want := range map[string]string{
+		"oci.config_file": "/home/someone/.oci/config", "agent.poll_interval": "10m", "retry.max_delay": "5m", "logging.level": "WARNING",
+		"logging.file": "./logs/agent.log", "state.file": "./state/state.json", "state.dir": "/var/lib/oracle-focus-agent",
+	} {
+		if got, _ := c.Value(key); got != want {
+			t.Errorf("%s = %q, want %q", key, got, want)
+		}
+	}
+	if c.Logging.Style() != "classic" || c.Logging.SlogLevel() != slog.LevelWarn {
+		t.Errorf("Style = %s, SlogLevel = %v", c.Logging.Style(), c.Logging.SlogLevel())
+	}
+}
+
+// TestTemplateShowsEveryDefault loads config.template.yaml: it refuses to run
+// as it is, and shows each key with its default.
+func TestTemplateShowsEveryDefault(t *testing.T) {
+	t.Parallel()
+	const template = "../../config.template.yaml"
+	_, _, err := config.Load(config.Options{Path: template, Environ: required[:1]})
+	e, ok := errors.AsType[*config.Error](err)
+	if !ok || len(e.Problems) != 2 || strings.Count(e.Error(), "<PLACEHOLDER>") != 2 {
+		t.Errorf("Load of the template = %v, want two placeholders", err)
+	}
+	c, warnings, err := config.Load(config.Options{Path: template, Environ: required, UID: new(0)})
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("Load = %v, warnings %v", err, warnings)
+	}
+	text, err := os.ReadFile(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range config.Keys() {
+		got, _ := c.Value(k.Path)
+		if got != k.Default && !k.Required && k.Path != "state.dir" {
+			t.Errorf("%s = %q in the template, the default is %q", k.Path, got, k.Default)
+		}
+		if name := k.Path[strings.LastIndex(k.Path, ".")+1:]; !strings.Contains(string(text), " "+name+":") {
+			t.Errorf("the template lacks %s", k.Path)
+		}
+	}
+}
+
+func TestTestingFileStaysOnThisHost(t *testing.T) {
+	t.Parallel()
+	c, warnings, err := config.Load(config.Options{Path: "../../config.testing.yaml", Environ: required[:1]})
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("Load = %v, warnings %v", err, warnings)
+	}
+	if !strings.HasPrefix(c.OCI.Endpoint, "http://127.0.0.1:") || !strings.HasPrefix(c.S3.Endpoint, "http://127.0.0.1:") || !c.Embedded() {
+		t.Errorf("endpoints %s, %s, embedded %v", c.OCI.Endpoint, c.S3.Endpoint, c.Embedded())
+	}
+}
+
+func TestAcceptedValues(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ yaml, key, want string }{
+		{"oci: {prefix: FOCUS Reports}", "oci.prefix", "FOCUS Reports/"},
+		{`oci: {prefix: ""}`, "oci.prefix", ""},
+		{`oci: {profile: ""}`, "oci.profile", "DEFAULT"},
+		{`oci: {profile: no}`, "oci.profile", "no"},
+		{`oci: {namespace: 0123}`, "oci.namespace", "0123"},
+		{`naming: {separator: ""}`, "naming.separator", ""},
+		{`naming: {date_format: "%Y/%m-%d%%"}`, "naming.date_format", "%Y/%m-%d%%"},
+		{"agent: {poll_interval: 90.5}", "agent.poll_interval", "1m30.5s"},
+		{"agent: {poll_interval: 1h30m}", "agent.poll_interval", "1h30m"},
+		{"agent: {poll_interval: \"600\"}", "agent.poll_interval", "10m"},
+		{"agent: {since: 2026-03-01}", "agent.since", "2026-03-01"},
+		{"agent: {since: \"\"}", "agent.since", ""},
+		{"agent: {daemon_mode: Off}", "agent.daemon_mode", "false"},
+		{"agent: {lookback_days: null}", "agent.lookback_days", "35"},
+		{"agent: {lookback_days: &d 12}\nstate: {retention_days: *d}", "state.retention_days", "12"},
+		{"advanced: {chunk_size_bytes: 8_388_608}", "advanced.chunk_size_bytes", "8388608"},
+		{"advanced: {max_file_size_gb: 1.5}", "advanced.max_file_size_gb", "1.5"},
+		{"s3: {endpoint: 'https://s3.example.com:9000/'}", "s3.endpoint", "https://s3.example.com:9000"},
+		{"s3: {endpoint: 'http://localhost:9000'}", "s3.endpoint", "http://localhost:9000"},
+		{"s3: {endpoint: 'http://[::1]:9000'}", "s3.endpoint", "http://[::1]:9000"},
+		{"s3: {endpoint: 'http://minio:9000'}\nadvanced: {allow_insecure_endpoint: true}", "s3.endpoint", "http://minio:9000"},
+		{"nats: {url: 'wss://a, wss://b:443'}", "nats.url", "wss://a,wss://b:443"},
+		{"logging: {level: info+2}", "logging.level", "info+2"},
+		{"logging: {level: critical}", "logging.level", "critical"},
+		{"{}", "oci.name", "main"},
+		{"", "oci.name", "main"},
+		{"# nothing", "oci.name", "main"},
+		{"\ufeffoci: {name: bom}", "oci.name", "bom"},
+	} {
+		c := mustLoad(t, tt.yaml)
+		if got, ok := c.Value(tt.key); got != tt.want || !ok {
+			t.Errorf("%s: %s = %q, want %q", tt.yaml, tt.key, got, tt.want)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	c, warnings, err := load(t, `
+advanced: {validate_checksum: false, chunk_size_bytes: 1024}
+agent:
+  lookback_days: 0
+s3: {profile: p, access_key_id: "${X}", secret_access_key: "${X}"}
+nats: {manage: none}
+`, "X=y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantWarnings(t, warnings, `config.yaml:2:38: advanced.chunk_size_bytes: 1024 is below 5 MiB, the least that S3 takes, and is raised to it; fix: write 5242880 or more
+config.yaml:5:6: s3.profile: is ignored, because s3.access_key_id is set; fix: keep one of them
+config.yaml:2:12: advanced.validate_checksum: false is ignored: every copy is verified before it is visible; fix: remove it
+config.yaml:4:3: agent.lookback_days: fewer than 3 count as 3, because reports come up to a day late; fix: use 3 or more
+config.yaml:6:8: nats.manage: a queue inside the agent is made by nobody else, and will not work before setup; fix: remove it or set nats.url`)
+	if got := c.Advanced.ChunkSizeBytes; got != 5<<20 {
+		t.Errorf("chunk = %d, want 5 MiB", got)
+	}
+}
+
+func TestDerivedValues(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ path, bucket, prefix string }{
+		{"s3://bucket", "bucket", ""},
+		{"s3://bucket/", "bucket", ""},
+		{"s3://bucket/a", "bucket", "a/"},
+		{"s3://bucket/a/0/b/", "bucket", "a/0/b/"},
+	} {
+		s := config.S3{BucketPath: tt.path}
+		if s.Bucket() != tt.bucket || s.KeyPrefix() != tt.prefix {
+			t.Errorf("%s = %q, %q, want %q, %q", tt.path, s.Bucket(), s.KeyPrefix(), tt.bucket, tt.prefix)
+		}
+	}
+	c := config.Default()
+	if got := c.Advanced.MaxFileSize(); got != 5<<30 {
+		t.Errorf("MaxFileSize = %d", got)
+	}
+	c.Advanced.ValidateFileSize = false
+	if got := c.Advanced.MaxFileSize(); got != 0 {
+		t.Errorf("MaxFileSize without validation = %d", got)
+	}
+	if !c.Embedded() || c.Manage() != "create" || c.Logging.Style() != "text" {
+		t.Errorf("Embedded %v, Manage %s, Style %s", c.Embedded(), c.Manage(), c.Logging.Style())
+	}
+	if at, ok := config.Day("2026-03-01").Time(); !ok || !at.Equal(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("Time = %v, %v", at, ok)
+	}
+	if _, ok := config.Day("").Time(); ok {
+		t.Error("an empty day has a time")
+	}
+}
+
+func TestStateDir(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		uid             int
+		dir, xdg, home  string
+		want, wantStore string
+	}{
+		{0, "", "/x", "/root", "/var/lib/oracle-focus-agent", "/var/lib/oracle-focus-agent/nats"},
+		{1000, "", "/x", "/h", "/x/oracle-focus-agent", "/x/oracle-focus-agent/nats"},
+		{1000, "", "relative", "/h", "/h/.local/state/oracle-focus-agent", "/h/.local/state/oracle-focus-agent/nats"},
+		{1000, "", "", "/h", "/h/.local/state/oracle-focus-agent", "/h/.local/state/oracle-focus-agent/nats"},
+		{1000, "~/s", "/x", "/h", "/h/s", "/h/s/nats"},
+	} {
+		opts := options(t, "", append(required[1:], "XDG_STATE_HOME="+tt.xdg, "HOME="+tt.home, "FOCUS_STATE_DIR="+tt.dir)...)
+		opts.UID = new(tt.uid)
+		c, _, err := config.Load(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.State.Dir != tt.want || c.StoreDir() != tt.wantStore {
+			t.Errorf("%+v: state.dir = %s, store %s", tt, c.State.Dir, c.StoreDir())
+		}
+		if got, want := c.Origin("state.dir") == "default", tt.dir == ""; got != want {
+			t.Errorf("%+v: origin of state.dir = %s", tt, c.Origin("state.dir"))
+		}
+	}
+	_, _, err := config.Load(options(t, "", required[1:]...))
+	wantProblems(t, err, "config.yaml: state.dir: has no default, because HOME is not set; fix: set it in the file or set FOCUS_STATE_DIR")
+}
+
+func TestWhichFile(t *testing.T) {
+	t.Parallel()
+	opts := options(t, minimal+"oci2: {}", required[0])
+	opts.Path = ""
+	_, _, err := config.Load(opts)
+	wantProblems(t, err, "config.yaml:3:1: oci2: is not a key of the configuration; fix: did you mean oci?")
+
+	opts.Environ = []string{"HOME=" + opts.Dir, "FOCUS_CONFIG=~/other.yaml"}
+	_, _, err = config.Load(opts)
+	wantProblems(t, err, "~/other.yaml: cannot be read: no such file or directory; fix: name a readable file with --config or FOCUS_CONFIG")
+
+	opts.Path = "."
+	_, _, err = config.Load(opts)
+	wantProblems(t, err, ".: cannot be read: is a directory; fix: name a readable file with --config or FOCUS_CONFIG")
+
+	opts.Path = "big.yaml"
+	big := []byte(minimal + strings.Repeat("#", 1<<20))
+	if err := os.WriteFile(filepath.Join(opts.Dir, opts.Path), big, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = config.Load(opts)
+	wantProblems(t, err, "big.yaml: is larger than 1 MiB; fix: name a configuration file with --config or FOCUS_CONFIG")
+	if err := os.WriteFile(filepath.Join(opts.Dir, opts.Path), big[:1<<20], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = config.Load(opts); err != nil {
+		t.Errorf("Load of 1 MiB = %v", err)
+	}
+}
+
+func TestWithoutAnyFileTheVariablesAreNamed(t *testing.T) {
+	t.Parallel()
+	_, _, err := config.Load(config.Options{Dir: t.TempDir(), Environ: required[:1]})
+	wantProblems(t, err, `oci.bucket: is required; fix: set it in the file or set FOCUS_OCI_BUCKET
+s3.bucket_path: is required; fix: set it in the file or set FOCUS_S3_BUCKET_PATH`)
+}
+
+func TestKeysAreNamedAfterTheirPlace(t *testing.T) {
+	t.Parallel()
+	keys := config.Keys()
+	for _, k := range keys {
+		if want := "FOCUS_" + strings.ToUpper(strings.ReplaceAll(k.Path, ".", "_")); k.Env != want {
+			t.Errorf("%s has the variable %s, want %s", k.Path, k.Env, want)
+		}
+		if k.Doc == "" || (k.EnvFile != "") != (k.Type == "secret") {
+			t.Errorf("%+v lacks its documentation or the variable of its file", k)
+		}
+		for _, word := range []string{"secret", "token", "password", "passphrase"} {
+			if strings.Contains(k.Path, word) && k.Type != "secret" {
+				t.Errorf("%s is no Secret", k.Path)
+			}
+		}
+	}
+	if _, ok := config.Default().Value("no.key"); ok {
+		t.Error("a key that is none has a value")
+	}
+}
+
+// FuzzLoad holds that no file makes Load panic or fail without saying where
+// and what, and that no message holds a secret.
+func FuzzLoad(f *testing.F) {
+	for _, tt := range badFiles {
+		f.Add(tt.yaml)
+	}
+	for _, path := range []string{"testdata/python.yaml", "../../config.template.yaml", "../../config.testing.yaml"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Add("s3: {secret_access_key: \"${CANARY}\", access_key_id: \"${CANARY}\"}\nagent: {poll_interval: \"${CANARY}\"}")
+	f.Fuzz(func(t *testing.T, yaml string) {
+		opts := options(t, yaml, append(append([]string{}, required...), "CANARY=hunter2-canary")...)
+		c, warnings, err := config.Load(opts)
+		var all strings.Builder
+		for _, w := range warnings {
+			all.WriteString(w.String())
+		}
+		if err == nil {
+			if c == nil || c.OCI.Bucket == "" || c.S3.Bucket() == "" || c.State.Dir == "" {
+				t.Errorf("Load = %+v without an error", c)
+			}
+			return
+		}
+		e, ok := errors.AsType[*config.Error](err)
+		if !ok || len(e.Problems) == 0 || c != nil {
+			t.Fatalf("Load = %v, %v", c, err)
+		}
+		for _, p := range e.Problems {
+			if p.Text == "" || p.Fix == "" || strings.ContainsAny(p.String(), "\n\x00") {
+				t.Errorf("problem %q", p)
+			}
+			if p.Line < 0 || p.Line > strings.Count(yaml, "\n")+strings.Count(yaml, "\r")+strings.Count(yaml, "\u0085")+strings.Count(yaml, "\u2028")+strings.Count(yaml, "\u2029")+2 {
+				t.Errorf("problem beyond the end: %s", p)
+			}
+		}
+		all.WriteString(err.Error())
+		if strings.Contains(all.String(), "hunter2-canary") && !strings.Contains(yaml, "hunter2-canary") {
+			t.Errorf("a secret in %s", all.String())
+		}
+	})
+}
