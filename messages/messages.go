@@ -154,6 +154,7 @@ const (
 type FileCopied struct {
 	Key    string `json:"key"`
 	ETag   string `json:"etag"`
+	Size   int64  `json:"size"`
 	CRC32C string `json:"crc32c"`
 	MD5    string `json:"md5,omitempty"`
 	// Verified is the rung of the ladder that proved the bytes before the commit.
@@ -174,15 +175,17 @@ type Record struct {
 	Object Object `json:"object"`
 	// Copy is present once a version has been copied, and kept while a newer
 	// version is still due or retrying.
-	Copy        *FileCopied `json:"copy,omitempty"`
-	Generation  int         `json:"generation"`
-	Attempts    int         `json:"attempts,omitempty"`
-	FirstFailed time.Time   `json:"first_failed,omitzero"`
-	Class       Class       `json:"class,omitempty"`
-	Error       string      `json:"error,omitempty"`
-	Worker      string      `json:"worker,omitempty"`
-	Trace       string      `json:"trace,omitempty"`
-	At          time.Time   `json:"at"`
+	Copy       *FileCopied `json:"copy,omitempty"`
+	Generation int         `json:"generation"`
+	Attempts   int         `json:"attempts,omitempty"`
+	// Mismatches counts the attempts whose bytes had another checksum than declared.
+	Mismatches  int       `json:"mismatches,omitempty"`
+	FirstFailed time.Time `json:"first_failed,omitzero"`
+	Class       Class     `json:"class,omitempty"`
+	Error       string    `json:"error,omitempty"`
+	Worker      string    `json:"worker,omitempty"`
+	Trace       string    `json:"trace,omitempty"`
+	At          time.Time `json:"at"`
 }
 
 // Done reports whether the ledger needs nothing more for version o in epoch.

@@ -1,0 +1,342 @@
+// Package copier brings discovered reports to the destination.
+//
+// A message is a hint to look at an object. The copier looks at its present
+// version, checks every byte against what the source declares before anything
+// becomes visible, and records the copy in the ledger by compare-and-swap before
+// it settles the message. At any instant the process may die: the message comes
+// back, and the work is found done, adopted, or done again with the same bytes
+// under the same key.
+package copier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+// A Copier works on one route with a number of slots.
+type Copier struct {
+	Queue   Queue
+	Ledger  Ledger
+	Dead    DeadLetters
+	Source  Source
+	Objects Objects
+	Uploads Uploads
+	Parts   Parts
+	// Gate is shared by all that use the same source and destination.
+	Gate *Gate
+	// Budget bounds the bytes that are held in memory, over all slots.
+	Budget *Budget
+
+	Route string
+	Rules messages.Rules
+	// Epoch and Born are those of the route's identity.
+	Epoch int
+	Born  time.Time
+	// Worker names this process in the ledger.
+	Worker string
+	// Slots is how many files are copied at once.
+	Slots int
+	// AckWait is that of the consumers.
+	AckWait time.Duration
+	// Chunk is the part size in bytes, and the size up to which a file is sent whole.
+	Chunk int64
+	Retry Retry
+	// DeadAfter is the age of the first failure after which a file is given up,
+	// while other files are being copied.
+	DeadAfter time.Duration
+	// Grace is how long copies in flight may go on after the end of Run's context.
+	Grace time.Duration
+	// Observe is told what happens, from any goroutine; may be nil.
+	Observe func(Event)
+	Log     *slog.Logger
+
+	success stamp // of the last commit
+	denied  stamp // HEAD was refused: it is not asked again for a while
+}
+
+// Retry says how long a failed file rests before its next attempt.
+type Retry struct {
+	Initial, Max time.Duration
+	Multiplier   float64
+}
+
+// delay returns the rest after the given number of failed attempts, with up to a
+// quarter of jitter.
+func (r Retry) delay(attempts int) time.Duration {
+	d := float64(r.Initial)
+	for range attempts - 1 {
+		if d *= max(r.Multiplier, 1); d >= float64(r.Max) {
+			break
+		}
+	}
+	return jitter(min(time.Duration(d), r.Max))
+}
+
+func jitter(d time.Duration) time.Duration { return d - rand.N(d/4+1) }
+
+// errShutdown is the cause of the end of copies that outlived the grace.
+var errShutdown = errors.New("shutting down")
+
+// settleTime bounds what is done after a copy, whatever became of its context.
+const settleTime = 10 * time.Second
+
+// Run works until ctx ends, lets the copies in flight finish within the grace,
+// hands the rest back to the queue and returns.
+func (c *Copier) Run(ctx context.Context) {
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(c.Grace, func() { cancel(errShutdown) })
+		context.AfterFunc(work, func() { timer.Stop() })
+	})
+	defer stop()
+	var slots sync.WaitGroup
+	for n := range c.Slots {
+		slots.Go(func() { c.slot(ctx, work, n > 0 || c.Slots == 1) })
+	}
+	slots.Wait()
+}
+
+// slot handles one message after the other. With two or more slots one never
+// takes from the backfill lane.
+func (c *Copier) slot(ctx, work context.Context, backfill bool) {
+	for ctx.Err() == nil {
+		pass, ok := c.Gate.enter(ctx)
+		if !ok {
+			return
+		}
+		d, err := c.Queue.Next(ctx, backfill)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			c.Log.Warn("the queue does not answer; trying again", "err", err)
+			c.rest(ctx, jitter(2*time.Second))
+		case d != nil:
+			c.handle(work, d)
+			pass.used = true
+		}
+		c.Gate.leave(pass)
+	}
+}
+
+func (c *Copier) rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// A job is one delivery in work.
+type job struct {
+	*lease
+	delivery *Delivery
+	message  messages.FileDiscovered
+	report   messages.Report
+	recordID string // key in the ledger
+	started  time.Time
+	log      *slog.Logger
+
+	// record is what the ledger held when it was last read, at revision.
+	record   messages.Record
+	revision uint64
+	// object is the present version of the source.
+	object messages.Object
+	// again is set after a commit that the ledger did not accept: the present
+	// version must be sent once more, whatever the ledger says.
+	again bool
+}
+
+// handle works on one delivery and settles it. A panic is a failure like any other.
+func (c *Copier) handle(ctx context.Context, d *Delivery) {
+	j := &job{delivery: d, started: time.Now(), log: c.Log}
+	j.lease = newLease(ctx, d.Renew, c.AckWait)
+	defer j.lease.end()
+	verdict, err := c.attempt(j)
+	if err != nil {
+		verdict = c.failed(j, err)
+	}
+	if verdict == nil { // the message may be another worker's by now: hands off
+		j.log.Warn("the lease was lost; another worker has or gets this file", "subject", d.Subject)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if err := d.Settle(ctx, *verdict); err != nil {
+		j.log.Warn("the message could not be settled and will come again", "subject", d.Subject, "err", err)
+	}
+}
+
+func (c *Copier) attempt(j *job) (verdict *Verdict, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			j.log.Error("panic", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = &messages.Fault{Class: messages.Unknown, Op: "copy", Err: fmt.Errorf("panic: %v", r)}
+		}
+	}()
+	if err := c.accept(j); err != nil {
+		return nil, err
+	}
+	if err := c.clearUpload(j); err != nil {
+		return nil, err
+	}
+	for range 5 {
+		done, err := c.copyPresent(j)
+		if done || err != nil {
+			return &Verdict{Act: Ack}, err
+		}
+	}
+	return nil, &messages.Fault{Class: messages.Conflict, Op: "record " + j.object.Name, Err: errors.New("the ledger record changed five times during the copy")}
+}
+
+// accept decodes and checks the message: its subject, route and name must agree
+// with each other and with the rules of this copier. Nothing in a message can
+// name another bucket, endpoint or key.
+func (c *Copier) accept(j *job) error {
+	m, err := messages.DecodeDiscovered(j.delivery.Data)
+	if err != nil {
+		return err
+	}
+	if tail := "." + m.Route + "." + messages.EncodeToken(m.Object.Name); m.Route != c.Route || !strings.HasSuffix(j.delivery.Subject, tail) {
+		return &messages.Fault{Class: messages.Refused, Op: "accept message", Err: fmt.Errorf("route %q and object %q do not belong on subject %s", m.Route, m.Object.Name, j.delivery.Subject)}
+	}
+	if j.report, err = c.Rules.Report(m.Object); err != nil {
+		return err
+	}
+	j.message, j.object = m, m.Object
+	j.recordID = messages.RecordKey(c.Route, j.report)
+	j.log = c.Log.With("scan", m.Scan, "trace", m.Trace, "object", m.Object.Name)
+	return nil
+}
+
+// copyPresent brings the present version to the destination and records it.
+// done is false where the ledger refused the record: then an older version may
+// stand behind a newer record, and the present one must be sent again.
+//
+// The commit point is the Put or Complete inside send. A crash before it leaves
+// nothing visible; a crash between it and the ledger's write leaves the object
+// without a record: the redelivery sends the same bytes to the same key, or
+// adopts them. A crash after the write leaves only the message, whose redelivery
+// finds the record and acks.
+func (c *Copier) copyPresent(j *job) (done bool, err error) {
+	if err := c.readRecord(j); err != nil {
+		return false, err
+	}
+	if c.isDone(j) {
+		j.log.Debug("skipping, already transferred")
+		c.tell(Event{Kind: Skipped, job: j})
+		return true, nil
+	}
+	body, err := c.open(j)
+	switch {
+	case errors.Is(err, messages.Gone):
+		r := c.newRecord(j, messages.StatusGone)
+		r.Copy = j.record.Copy
+		return c.write(j, r)
+	case err != nil:
+		return false, err
+	case body == nil: // the present version is done
+		c.tell(Event{Kind: Skipped, job: j})
+		return true, nil
+	}
+	defer body.Close()
+	r := c.newRecord(j, messages.StatusCopied)
+	if r.Copy = c.known(j); r.Copy == nil {
+		if r.Copy, err = c.adopt(j); err != nil {
+			return false, err
+		}
+	}
+	if r.Copy == nil {
+		if r.Copy, err = c.send(j, body); err != nil {
+			return false, err
+		}
+	}
+	return c.write(j, r)
+}
+
+func (c *Copier) readRecord(j *job) error {
+	raw, revision, err := c.Ledger.Read(j.ctx, j.recordID)
+	if err != nil {
+		return err
+	}
+	j.record, j.revision = messages.Record{}, revision
+	if raw == nil {
+		return nil
+	}
+	j.record, err = messages.DecodeRecord(raw)
+	if j.record.Epoch != c.Epoch { // it speaks of a destination that was given up
+		j.record = messages.Record{Generation: j.record.Generation}
+	}
+	return err
+}
+
+// isDone reports whether the ledger needs nothing more for the version at hand.
+func (c *Copier) isDone(j *job) bool {
+	return !j.again && j.record.Done(j.object, c.Epoch) && j.record.Generation >= j.message.Generation
+}
+
+func (c *Copier) newRecord(j *job, s messages.Status) messages.Record {
+	return messages.Record{
+		Status: s, Epoch: c.Epoch, Object: j.object,
+		Generation: max(j.record.Generation, j.message.Generation),
+		Worker:     c.Worker, Trace: j.message.Trace, At: time.Now().UTC(),
+	}
+}
+
+// write records the outcome by compare-and-swap. It outlives a shutdown, because
+// what was committed should be recorded.
+func (c *Copier) write(j *job, r messages.Record) (done bool, err error) {
+	raw, err := r.Encode()
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), settleTime)
+	defer cancel()
+	_, err = c.Ledger.Write(ctx, j.recordID, raw, j.revision)
+	if errors.Is(err, messages.Conflict) {
+		return c.lost(j, r)
+	}
+	if err != nil {
+		return false, err
+	}
+	c.finished(j, r)
+	return true, nil
+}
+
+// lost is the race for the record: someone else wrote it since it was read. The
+// same version in it is as good as ours.
+func (c *Copier) lost(j *job, r messages.Record) (done bool, err error) {
+	if err := c.readRecord(j); err != nil {
+		return false, err
+	}
+	if j.record.Done(r.Object, c.Epoch) && j.record.Generation >= r.Generation {
+		c.tell(Event{Kind: Skipped, job: j})
+		return true, nil
+	}
+	j.log.Warn("another worker recorded another version; copying the present one again")
+	j.again = r.Copy != nil && r.Copy.How == messages.HowCopied
+	return false, nil
+}
+
+func (c *Copier) finished(j *job, r messages.Record) {
+	c.success.set()
+	c.Gate.succeeded()
+	if r.Status == messages.StatusGone {
+		j.log.Warn("the source no longer has this file; nothing was copied")
+		c.tell(Event{Kind: Vanished, job: j, Record: r})
+		return
+	}
+	elapsed := time.Since(j.started)
+	j.log.Info("transfer complete", "key", r.Copy.Key, "bytes", r.Object.Size, "how", r.Copy.How,
+		"verified", r.Copy.Verified, "seconds", elapsed.Seconds(), "bytes_per_second", int64(float64(r.Object.Size)/elapsed.Seconds()))
+	c.tell(Event{Kind: Finished, job: j, Record: r})
+}

@@ -1,0 +1,45 @@
+package copier
+
+import (
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+// A Kind says what an Event tells.
+type Kind string
+
+// The kinds, in the order in which a file can go through them.
+const (
+	Started  Kind = "started"  // bytes begin to move
+	Progress Kind = "progress" // some have moved
+	Finished Kind = "finished" // copied, adopted or recorded: see Record.Copy.How
+	Skipped  Kind = "skipped"  // nothing was to be done
+	Vanished Kind = "vanished" // the source no longer has it
+	Retrying Kind = "retrying" // failed, tried again after Delay
+	Held     Kind = "held"     // failed because a side is down; no attempt counted
+	Died     Kind = "died"     // given up
+)
+
+// An Event is what happened to one file. It is given away while the work waits:
+// an observer must be quick.
+type Event struct {
+	Kind   Kind
+	Object messages.Object
+	Report messages.Report
+	// Bytes have moved since the last Progress.
+	Bytes  int64
+	Record messages.Record // where the ledger was written
+	Err    error
+	Delay  time.Duration
+
+	job *job
+}
+
+func (c *Copier) tell(e Event) {
+	if c.Observe == nil {
+		return
+	}
+	e.Object, e.Report, e.job = e.job.object, e.job.report, nil
+	c.Observe(e)
+}

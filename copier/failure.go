@@ -1,0 +1,159 @@
+package copier
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+const (
+	// maxSideDelay bounds the rest of a file whose side failed, so that the first
+	// copy follows the end of an outage within a minute.
+	maxSideDelay = 30 * time.Second
+	// maxRetryAfter bounds the pause that a side can ask for.
+	maxRetryAfter = 5 * time.Minute
+	// maxMismatches is how often the bytes may differ from the declared checksum.
+	maxMismatches = 3
+	// recent is how fresh the last success must be for a file to die of age: while
+	// nothing is copied at all, no single file is at fault.
+	recent = time.Hour
+)
+
+// failed decides what becomes of a delivery whose attempt failed. nil leaves the
+// message alone.
+func (c *Copier) failed(j *job, err error) *Verdict {
+	if cause := context.Cause(j.ctx); cause != nil {
+		err = cause
+	}
+	class := messages.ClassOf(err)
+	switch {
+	case errors.Is(err, errShutdown):
+		return &Verdict{Act: Nak}
+	case class == messages.LeaseLost:
+		return nil
+	case errors.Is(err, messages.ErrNewer):
+		j.log.Error("a newer version of this program wrote this", "subject", j.delivery.Subject, "err", err)
+		return &Verdict{Act: Nak, Delay: jitter(maxRetryAfter)}
+	case class == messages.Queue || class == messages.Conflict:
+		j.log.Warn("the ledger did not take part; trying again", "err", err)
+		return &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
+	case j.recordID == "": // not a message that any attempt could serve
+		return c.bury(j, messages.Record{}, err)
+	}
+	if side := messages.SideOf(err); side != "" && class.OfSide() && c.Gate.failed(side, class, j.object.Name, err) {
+		delay := jitter(maxSideDelay)
+		c.logFailure(j, err, 0, delay)
+		c.tell(Event{Kind: Held, job: j, Err: err, Delay: delay})
+		return &Verdict{Act: Nak, Delay: delay} // no attempt is counted
+	}
+	return c.retry(j, err)
+}
+
+// retry counts the attempt in the ledger and hands the message back with a
+// delay, or gives the file up.
+func (c *Copier) retry(j *job, err error) *Verdict {
+	r := c.newRecord(j, messages.StatusRetrying)
+	class := messages.ClassOf(err)
+	r.Class, r.Error, r.Copy = class, cut(err.Error(), 1000), j.record.Copy
+	r.Attempts, r.FirstFailed = 1, r.At
+	if last := j.record; last.Status == messages.StatusRetrying && last.Object.SameVersion(j.object) {
+		r.Attempts, r.FirstFailed, r.Mismatches = last.Attempts+1, last.FirstFailed, last.Mismatches
+	}
+	if class == messages.HashMismatch {
+		r.Mismatches++
+	}
+	if c.isDead(r) {
+		return c.bury(j, r, err)
+	}
+	delay := c.delay(r, err)
+	if err := c.record(j, r); err != nil {
+		j.log.Warn("the failed attempt could not be recorded", "err", err)
+	}
+	c.logFailure(j, err, r.Attempts, delay)
+	c.tell(Event{Kind: Retrying, job: j, Record: r, Err: err, Delay: delay})
+	return &Verdict{Act: Nak, Delay: delay}
+}
+
+func (c *Copier) isDead(r messages.Record) bool {
+	switch {
+	case r.Class == messages.Refused:
+		return true
+	case r.Mismatches >= maxMismatches:
+		return true
+	}
+	return r.At.Sub(r.FirstFailed) >= c.DeadAfter && c.success.within(recent)
+}
+
+func (c *Copier) delay(r messages.Record, err error) time.Duration {
+	delay := c.Retry.delay(r.Attempts)
+	if r.Class.OfSide() {
+		delay = min(delay, jitter(maxSideDelay))
+	}
+	if f, ok := errors.AsType[*messages.Fault](err); ok {
+		delay = max(delay, min(f.RetryAfter, maxRetryAfter))
+	}
+	return delay
+}
+
+// bury gives a file up: first the dead letter, then the ledger record, then the
+// message. A crash in between repeats what follows; the dead letter of a file
+// replaces its older one.
+func (c *Copier) bury(j *job, r messages.Record, err error) *Verdict {
+	class := messages.ClassOf(err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), settleTime)
+	defer cancel()
+	if err := c.Dead.Bury(ctx, messages.DeadLetter{
+		Route: c.Route, Name: j.subjectName(), Object: j.object, Class: class, Error: cut(err.Error(), 1000),
+		Subject: j.delivery.Subject, Message: cut(string(j.delivery.Data), 4096),
+		Attempts: max(r.Attempts, 1), Worker: c.Worker, At: time.Now().UTC(),
+	}); err != nil {
+		j.log.Warn("the dead letter could not be written; trying again", "err", err)
+		return &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
+	}
+	if j.recordID != "" {
+		r.Status = messages.StatusFailed
+		if err := c.record(j, r); err != nil {
+			j.log.Warn("the failure could not be recorded; trying again", "err", err)
+			return &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
+		}
+	}
+	j.log.Error("given up; see the dead letters", "subject", j.delivery.Subject, "class", class, "attempts", r.Attempts, "err", err)
+	c.tell(Event{Kind: Died, job: j, Record: r, Err: err})
+	return &Verdict{Act: Term, Reason: string(class) + ": " + cut(strings.ToValidUTF8(err.Error(), "?"), 200)}
+}
+
+// subjectName is the file that the subject names, which a broken message may not.
+func (j *job) subjectName() string {
+	token := j.delivery.Subject[strings.LastIndexByte(j.delivery.Subject, '.')+1:]
+	name, err := messages.DecodeToken(token)
+	if err != nil {
+		return token
+	}
+	return name
+}
+
+func (c *Copier) record(j *job, r messages.Record) error {
+	raw, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), settleTime)
+	defer cancel()
+	_, err = c.Ledger.Write(ctx, j.recordID, raw, j.revision)
+	return err
+}
+
+func (c *Copier) logFailure(j *job, err error, attempt int, delay time.Duration) {
+	j.log.Warn("transfer failed", "attempt", attempt, "retry_in", delay.Round(time.Millisecond), "class", messages.ClassOf(err), "err", err)
+}
+
+// cut shortens s to at most n bytes of valid UTF-8.
+func cut(s string, n int) string {
+	if len(s) > n {
+		s = s[:n]
+	}
+	return strings.ToValidUTF8(s, "")
+}

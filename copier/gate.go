@@ -1,0 +1,148 @@
+package copier
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+// openAfter is how many distinct files in a row must fail by the same side.
+const openAfter = 3
+
+// A Gate keeps the copiers from hammering a side that fails as a whole. Three
+// distinct files that fail in a row by one side open it; while it is open, one
+// slot tries one message per probe interval and the others take none; the first
+// success closes it. A failure among successes belongs to its file.
+type Gate struct {
+	// Probe is the time between two tries while open.
+	Probe time.Duration
+	// Changed is told when the gate opens and closes; may be nil.
+	Changed func(GateState)
+
+	mu      sync.Mutex
+	failing []string // distinct names in a row, by side
+	state   GateState
+	next    time.Time // of the next probe
+	probing bool
+	wake    chan struct{} // closed when a waiting slot should look again
+}
+
+// A GateState says whether, since when and why a side is left alone.
+type GateState struct {
+	Open   bool           `json:"open"`
+	Side   messages.Side  `json:"side,omitempty"`
+	Class  messages.Class `json:"class,omitempty"`
+	Since  time.Time      `json:"since,omitzero"`
+	Probes int            `json:"probes,omitempty"`
+	Err    error          `json:"-"`
+}
+
+// State returns the present state.
+func (g *Gate) State() GateState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
+// A pass is a slot's permission to take one message.
+type pass struct{ probe, used bool }
+
+// enter waits until the slot may take a message; ok is false when ctx ended.
+func (g *Gate) enter(ctx context.Context) (p pass, ok bool) {
+	for ctx.Err() == nil {
+		wake, wait, p, ok := g.look()
+		if ok {
+			return p, true
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-wake:
+		}
+		timer.Stop()
+	}
+	return pass{}, false
+}
+
+func (g *Gate) look() (wake <-chan struct{}, wait time.Duration, p pass, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wake == nil {
+		g.wake = make(chan struct{})
+	}
+	wait = time.Until(g.next)
+	switch {
+	case !g.state.Open:
+		return nil, 0, pass{}, true
+	case !g.probing && wait <= 0:
+		g.probing = true
+		return nil, 0, pass{probe: true}, true
+	}
+	return g.wake, max(wait, 10*time.Millisecond), pass{}, false
+}
+
+// leave gives the permission back. A probe that found no message does not count.
+func (g *Gate) leave(p pass) {
+	if !p.probe {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.probing = false
+	if p.used && g.state.Open {
+		g.state.Probes++
+		g.next = time.Now().Add(g.Probe)
+	}
+	g.stir()
+}
+
+// failed counts a failure and reports whether the gate is open.
+func (g *Gate) failed(side messages.Side, class messages.Class, name string, err error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	entry := string(side) + "\x00" + name
+	g.failing = slices.DeleteFunc(g.failing, func(s string) bool { return s == entry || !strings.HasPrefix(s, string(side)) })
+	g.failing = append(g.failing, entry)
+	if g.state.Open {
+		g.state.Side, g.state.Class, g.state.Err = side, class, err
+		return true
+	}
+	if len(g.failing) < openAfter {
+		return false
+	}
+	g.state = GateState{Open: true, Side: side, Class: class, Since: time.Now().UTC(), Err: err}
+	g.next = time.Now().Add(g.Probe / 6) // most outages are short
+	g.changed()
+	return true
+}
+
+// succeeded closes the gate.
+func (g *Gate) succeeded() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failing = nil
+	if !g.state.Open {
+		return
+	}
+	g.state = GateState{}
+	g.stir()
+	g.changed()
+}
+
+func (g *Gate) stir() {
+	if g.wake != nil {
+		close(g.wake)
+		g.wake = nil
+	}
+}
+
+func (g *Gate) changed() {
+	if g.Changed != nil {
+		g.Changed(g.state)
+	}
+}

@@ -1,0 +1,251 @@
+package copier
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"sync"
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+// The longest that one step may take before the copy is given up. They are
+// longer than the deadlines of the adapters, which give the better error.
+const (
+	moveTime     = 2 * time.Minute  // between two reads
+	waitTime     = 30 * time.Minute // for a part buffer
+	partTime     = 16 * time.Minute // for Put or Part, with their repetitions
+	completeTime = 31 * time.Minute // for Complete, with its repetitions
+)
+
+const (
+	minPart  = 5 << 20 // S3's smallest part, but for the last
+	maxParts = 10_000  // S3's most parts
+)
+
+// send copies the bytes and returns the receipt of the commit.
+func (c *Copier) send(j *job, body io.Reader) (*messages.FileCopied, error) {
+	j.log.Info("transferring", "key", j.report.Key, "bytes", j.object.Size)
+	c.tell(Event{Kind: Started, job: j})
+	in := &intake{body: body, left: j.object.Size, sums: newSums(j.object), moved: func(n int) {
+		j.moving(moveTime)
+		c.tell(Event{Kind: Progress, job: j, Bytes: int64(n)})
+	}}
+	if j.object.Size <= c.Chunk {
+		return c.sendWhole(j, in)
+	}
+	return c.sendParts(j, in)
+}
+
+// sendWhole reads a small file into one buffer, verifies it, and puts it.
+func (c *Copier) sendWhole(j *job, in *intake) (*messages.FileCopied, error) {
+	j.moving(waitTime)
+	buf, err := c.Budget.take(j.ctx, j.object.Size)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Budget.give(buf)
+	if err := in.fill(buf); err != nil {
+		return nil, err
+	}
+	crc, verified, err := in.finish(j.object)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.fresh(); err != nil {
+		return nil, err
+	}
+	j.moving(partTime)
+	etag, err := c.Objects.Put(j.ctx, j.report.Key, buf, c.meta(j, crc)) // the commit
+	if err != nil {
+		return nil, err
+	}
+	return c.receipt(j, etag, crc, verified, messages.HowCopied), nil
+}
+
+func (c *Copier) meta(j *job, crc32c string) Meta {
+	return Meta{Name: j.object.Name, ETag: j.object.ETag, CRC32C: crc32c}
+}
+
+// sendParts sends a large file as a multipart upload that completes only after
+// every byte was verified, and is aborted on every failure.
+func (c *Copier) sendParts(j *job, in *intake) (copied *messages.FileCopied, err error) {
+	id, err := c.beginUpload(j, c.partSize(j.object.Size))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if endErr := c.endUpload(j, err == nil); err == nil && endErr != nil {
+			j.log.Warn("the finished upload could not be struck from the ledger", "err", endErr)
+		}
+	}()
+	parts, err := c.sendAll(j, in, id)
+	if err != nil {
+		return nil, err
+	}
+	crc, verified, err := in.finish(j.object)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.fresh(); err != nil {
+		return nil, err
+	}
+	j.moving(completeTime)
+	etag, err := c.Parts.Complete(j.ctx, j.report.Key, id, parts, j.object.Size, crc) // the commit
+	if err != nil {
+		if etag = c.confirm(j, crc); etag == "" {
+			return nil, err
+		}
+	}
+	return c.receipt(j, etag, crc, verified, messages.HowCopied), nil
+}
+
+// confirm asks, after a Complete whose answer was lost or unclear, whether the
+// object is there all the same. Where HEAD is not allowed it is sent again.
+func (c *Copier) confirm(j *job, crc32c string) (etag string) {
+	if c.denied.within(headRest) {
+		return ""
+	}
+	s, err := c.Objects.Head(j.ctx, j.report.Key)
+	if err != nil || !c.isOurs(j, s) || s.CRC32C != "" && s.CRC32C != crc32c {
+		return ""
+	}
+	j.log.Info("the answer to the commit was lost, but the object is there")
+	return s.ETag
+}
+
+// partSize is the chunk, or whole MiB above it where S3's number of parts asks
+// for more.
+func (c *Copier) partSize(size int64) int64 {
+	n := max(c.Chunk, minPart)
+	if least := (size + maxParts - 1) / maxParts; least > n {
+		n = (least + 1<<20 - 1) >> 20 << 20
+	}
+	return n
+}
+
+// sendAll reads part after part and sends them side by side, as many as the
+// budget lets it hold.
+func (c *Copier) sendAll(j *job, in *intake, id string) ([]Part, error) {
+	ctx, cancel := context.WithCancelCause(j.ctx)
+	defer cancel(nil)
+	size := c.partSize(j.object.Size)
+	parts := make([]Part, (j.object.Size+size-1)/size)
+	var sending sync.WaitGroup
+	for i := range parts {
+		j.moving(waitTime)
+		buf, err := c.Budget.take(ctx, min(size, in.left))
+		if err != nil {
+			break // the cause is in ctx
+		}
+		if err := in.fill(buf); err != nil {
+			c.Budget.give(buf)
+			cancel(err)
+			break
+		}
+		sending.Go(func() {
+			defer c.Budget.give(buf)
+			j.moving(partTime)
+			part, err := c.Parts.Part(ctx, j.report.Key, id, int32(i+1), buf)
+			if err != nil {
+				cancel(err)
+			}
+			parts[i] = part
+		})
+	}
+	sending.Wait()
+	return parts, context.Cause(ctx)
+}
+
+// An intake reads exactly the declared number of bytes and sums them up.
+type intake struct {
+	body  io.Reader
+	left  int64
+	sums  sums
+	moved func(n int)
+}
+
+// fill reads len(buf) bytes. A body that ends before is a Length fault, whether
+// or not the transport noticed.
+func (in *intake) fill(buf []byte) error {
+	for n := 0; n < len(buf); {
+		m, err := in.body.Read(buf[n:])
+		n, in.left = n+m, in.left-int64(m)
+		if m > 0 {
+			in.moved(m)
+		}
+		switch {
+		case err == io.EOF && n < len(buf):
+			return &messages.Fault{Class: messages.Length, Side: messages.Source, Op: "read", Err: fmt.Errorf("the body ended %d bytes early", in.left)}
+		case err != nil && err != io.EOF:
+			return err
+		}
+	}
+	in.sums.write(buf)
+	return nil
+}
+
+// finish makes sure that the body ends here, and verifies it.
+func (in *intake) finish(o messages.Object) (crc32c, verified string, err error) {
+	var one [1]byte
+	for {
+		n, err := in.body.Read(one[:])
+		switch {
+		case n > 0:
+			return "", "", &messages.Fault{Class: messages.Length, Side: messages.Source, Op: "read", Err: errors.New("the body is longer than the listing declares")}
+		case err == io.EOF:
+			return in.sums.verify(o)
+		case err != nil:
+			return "", "", err
+		}
+	}
+}
+
+// sums computes what the ladder needs: CRC32C always, MD5 where the source
+// declares it and no CRC32C.
+type sums struct {
+	crc hash.Hash32
+	md5 hash.Hash // nil where not needed
+}
+
+func newSums(o messages.Object) sums {
+	s := sums{crc: crc32.New(crc32.MakeTable(crc32.Castagnoli))}
+	if o.CRC32C == "" && o.MD5 != "" {
+		s.md5 = md5.New()
+	}
+	return s
+}
+
+func (s sums) write(b []byte) {
+	s.crc.Write(b)
+	if s.md5 != nil {
+		s.md5.Write(b)
+	}
+}
+
+// verify climbs the ladder from its best rung that the source declares.
+func (s sums) verify(o messages.Object) (crc32c, verified string, err error) {
+	crc32c = base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, s.crc.Sum32()))
+	switch {
+	case o.CRC32C != "":
+		return crc32c, messages.ByCRC32C, same("CRC32C", o.CRC32C, crc32c)
+	case s.md5 != nil:
+		return crc32c, messages.ByMD5, same("MD5", o.MD5, base64.StdEncoding.EncodeToString(s.md5.Sum(nil)))
+	}
+	return crc32c, messages.BySize, nil
+}
+
+func same(sum, declared, computed string) error {
+	if declared == computed {
+		return nil
+	}
+	return &messages.Fault{Class: messages.HashMismatch, Side: messages.Source, Op: "verify",
+		Err: fmt.Errorf("the source declares %s %s, the bytes have %s", sum, declared, computed)}
+}

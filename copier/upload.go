@@ -1,0 +1,134 @@
+package copier
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+// maxAbandoned bounds the list of uploads that could not be aborted.
+const maxAbandoned = 64
+
+// clearUpload ends what an earlier attempt on this file left open. It makes the
+// redelivery the one that cleans up, with no need to list uploads; and a frozen
+// worker that wakes up finds its upload gone instead of completing it late.
+func (c *Copier) clearUpload(j *job) error {
+	u, revision, err := c.readUpload(j)
+	if err != nil || revision == 0 {
+		return err
+	}
+	u.Key = j.report.Key
+	ctx, cancel := cleanup(j)
+	defer cancel()
+	u, err = c.abortAll(ctx, j, u)
+	if err != nil {
+		return err
+	}
+	return c.writeUpload(ctx, j, u, revision)
+}
+
+func (c *Copier) readUpload(j *job) (u messages.Upload, revision uint64, err error) {
+	raw, revision, err := c.Ledger.Read(j.ctx, messages.UploadKey(c.Route, j.object.Name))
+	if err != nil || raw == nil {
+		return u, 0, err
+	}
+	u, err = messages.DecodeUpload(raw)
+	return u, revision, err
+}
+
+// writeUpload keeps u as far as it still names an upload, and else erases it. A
+// conflict is fine: whoever wrote has the newer knowledge.
+func (c *Copier) writeUpload(ctx context.Context, j *job, u messages.Upload, revision uint64) error {
+	var raw []byte
+	if u.ID != "" || len(u.Abandoned) > 0 {
+		var err error
+		if raw, err = u.Encode(); err != nil {
+			return err
+		}
+	}
+	_, err := c.Ledger.Write(ctx, messages.UploadKey(c.Route, j.object.Name), raw, revision)
+	if errors.Is(err, messages.Conflict) {
+		return nil
+	}
+	return err
+}
+
+// abortAll aborts every upload that u names. One that the destination forbids to
+// abort is kept as abandoned, to be tried again with the next attempt; any other
+// trouble is an error.
+func (c *Copier) abortAll(ctx context.Context, j *job, u messages.Upload) (messages.Upload, error) {
+	ids := u.Abandoned
+	if u.ID != "" {
+		ids = append(ids, u.ID)
+	}
+	u.ID, u.Abandoned = "", nil
+	for _, id := range ids {
+		err := c.Uploads.Abort(ctx, u.Key, id)
+		switch {
+		case err == nil || errors.Is(err, messages.NoUpload):
+		case errors.Is(err, messages.Forbidden):
+			j.log.Error("an unfinished multipart upload could not be aborted; allow s3:AbortMultipartUpload", "upload", id, "err", err)
+			u.Abandoned = append(u.Abandoned, id)
+		default:
+			return u, err
+		}
+	}
+	u.Abandoned = u.Abandoned[max(0, len(u.Abandoned)-maxAbandoned):]
+	return u, nil
+}
+
+// beginUpload creates the multipart upload and notes its id in the ledger before
+// any part is sent. A crash between the two leaves one upload without parts; a
+// crash after them leaves an upload that the redelivery aborts.
+func (c *Copier) beginUpload(j *job, partSize int64) (id string, err error) {
+	u, revision, err := c.readUpload(j) // abandoned ones may stand there
+	if err != nil {
+		return "", err
+	}
+	id, err = c.Uploads.Create(j.ctx, j.report.Key, c.meta(j, j.object.CRC32C))
+	if err != nil {
+		return "", err
+	}
+	u.Key, u.ID, u.ETag, u.PartSize = j.report.Key, id, j.object.ETag, partSize
+	u.Worker, u.Started = c.Worker, time.Now().UTC()
+	raw, err := u.Encode()
+	if err == nil {
+		_, err = c.Ledger.Write(j.ctx, messages.UploadKey(c.Route, j.object.Name), raw, revision)
+	}
+	if err != nil { // another worker is at this file, or the ledger is out of reach
+		ctx, cancel := cleanup(j)
+		defer cancel()
+		return "", errors.Join(err, c.Uploads.Abort(ctx, j.report.Key, id))
+	}
+	return id, nil
+}
+
+// endUpload aborts the upload of a copy that failed, and strikes it from the
+// ledger. It works on after a shutdown and after the loss of the lease. What it
+// cannot end stays in the ledger for the redelivery.
+func (c *Copier) endUpload(j *job, completed bool) error {
+	ctx, cancel := cleanup(j)
+	defer cancel()
+	raw, revision, err := c.Ledger.Read(ctx, messages.UploadKey(c.Route, j.object.Name))
+	if err != nil || raw == nil {
+		return err
+	}
+	u, err := messages.DecodeUpload(raw)
+	if err != nil || u.Worker != c.Worker { // the new owner has aborted ours
+		return err
+	}
+	if completed {
+		u.ID = ""
+	} else if u, err = c.abortAll(ctx, j, u); err != nil {
+		j.log.Warn("the upload could not be aborted; the next attempt does it", "upload", u.ID, "err", err)
+		return err
+	}
+	return c.writeUpload(ctx, j, u, revision)
+}
+
+// cleanup is a context for what must be done although the copy is over.
+func cleanup(j *job) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(j.ctx), 3*settleTime)
+}

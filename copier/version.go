@@ -1,0 +1,135 @@
+package copier
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+// open starts reading the present version of the object and sets j.object to
+// what the listing and the answer declare of it. body is nil where that version
+// turns out to be done. Gone means that a listing proved the object's absence.
+func (c *Copier) open(j *job) (body io.ReadCloser, err error) {
+	name := j.message.Object.Name
+	if j.again {
+		if j.object, err = c.Source.Stat(j.ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	got, body, err := c.Source.Open(j.ctx, name, j.object.ETag)
+	if errors.Is(err, messages.Changed) || errors.Is(err, messages.Gone) {
+		// The version of the message is no more. The listing tells the present one,
+		// with a size that does not depend on the answer that carries the bytes.
+		if j.object, err = c.Source.Stat(j.ctx, name); err != nil {
+			return nil, err
+		}
+		if c.isDone(j) {
+			return nil, nil
+		}
+		if got, body, err = c.Source.Open(j.ctx, name, j.object.ETag); errors.Is(err, messages.Gone) {
+			err = &messages.Fault{Class: messages.Unknown, Side: messages.Source, Op: "open " + name, Err: errors.New("it is listed, but cannot be read")}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.reconcile(j, got); err != nil {
+		body.Close()
+		return nil, err
+	}
+	return body, nil
+}
+
+// reconcile holds the answer against the listing and takes the checksums that
+// only the answer has.
+func (c *Copier) reconcile(j *job, got messages.Object) error {
+	o := &j.object
+	fault := func(class messages.Class, format string, args ...any) error {
+		return &messages.Fault{Class: class, Side: messages.Source, Op: "open " + o.Name, Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case o.ETag != "" && got.ETag != "" && o.ETag != got.ETag:
+		return fault(messages.Changed, "etag %s was asked for, %s was sent", o.ETag, got.ETag)
+	case got.Size >= 0 && got.Size != o.Size:
+		return fault(messages.Length, "the listing declares %d bytes, the answer %d", o.Size, got.Size)
+	}
+	if o.ETag == "" {
+		o.ETag = got.ETag
+	}
+	if got.CRC32C != "" {
+		o.CRC32C = got.CRC32C
+	}
+	if o.MD5 == "" {
+		o.MD5 = got.MD5
+	}
+	_, err := c.Rules.Report(*o) // the size may have changed
+	return err
+}
+
+// known returns the earlier copy where its bytes are those of the present
+// version: they were only given a new etag, and sending them again could count
+// their costs twice.
+func (c *Copier) known(j *job) *messages.FileCopied {
+	had := j.record.Copy
+	if j.again || j.record.Status == messages.StatusDue || had == nil || had.Key != j.report.Key {
+		return nil
+	}
+	if !(messages.Object{Size: had.Size, CRC32C: had.CRC32C, MD5: had.MD5}).SameBytes(j.object) {
+		return nil
+	}
+	again := *had
+	again.How, again.At = messages.HowRecorded, time.Now().UTC()
+	return &again
+}
+
+// headRest is how long HEAD is not asked again after the destination forbade it.
+const headRest = time.Hour
+
+// adopt returns the copy that already stands at the destination where the object
+// there is provably this version. It looks only where there is a reason to: the
+// message came before, or the object is older than the ledger, which then may
+// have been lost; and never where a repeat was ordered.
+func (c *Copier) adopt(j *job) (*messages.FileCopied, error) {
+	old := !j.object.Modified.IsZero() && j.object.Modified.Before(c.Born)
+	if j.again || j.record.Status == messages.StatusDue || !(old || j.delivery.Deliveries > 1) || c.denied.within(headRest) {
+		return nil, nil
+	}
+	s, err := c.Objects.Head(j.ctx, j.report.Key)
+	switch {
+	case errors.Is(err, messages.Forbidden):
+		c.denied.set()
+		return nil, nil
+	case errors.Is(err, messages.Gone):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if !c.isOurs(j, s) {
+		return nil, nil
+	}
+	return c.receipt(j, s.ETag, s.CRC32C, adoptedBy(j.object, s), messages.HowAdopted), nil
+}
+
+func adoptedBy(o messages.Object, s Stored) string {
+	if o.CRC32C != "" && s.CRC32C != "" {
+		return messages.ByCRC32C
+	}
+	return messages.BySize
+}
+
+// isOurs reports whether what is stored is the present version: its origin in
+// the metadata, its size, and its checksum as far as both sides tell one.
+func (c *Copier) isOurs(j *job, s Stored) bool {
+	return j.object.ETag != "" && s.SourceETag == j.object.ETag && s.Size == j.object.Size &&
+		(s.CRC32C == "" || j.object.CRC32C == "" || s.CRC32C == j.object.CRC32C)
+}
+
+func (c *Copier) receipt(j *job, etag, crc32c, verified, how string) *messages.FileCopied {
+	return &messages.FileCopied{
+		Key: j.report.Key, ETag: etag, Size: j.object.Size, CRC32C: crc32c, MD5: j.object.MD5,
+		Verified: verified, How: how, At: time.Now().UTC(), Seconds: time.Since(j.started).Seconds(),
+	}
+}

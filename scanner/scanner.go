@@ -1,0 +1,344 @@
+// Package scanner finds the reports that are still to be copied.
+//
+// It is level-triggered: every scan compares the source's listing with the
+// ledger and publishes whatever is not done. It keeps nothing in memory between
+// scans, so a crash at any point, a lost message or a second scanner beside it
+// cost a repetition and never a file.
+package scanner
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+const (
+	// minLookback covers the day that reports come late and the days around a
+	// month's end, whatever the configuration says.
+	minLookback = 3
+	// sweepEvery is how old the last complete sweep may be.
+	sweepEvery = 24 * time.Hour
+	// maxPublishFailures in a row end a scan: then the queue is at fault, not a file.
+	maxPublishFailures = 5
+)
+
+// A Scanner scans one route.
+type Scanner struct {
+	Lister    Lister
+	Ledger    Ledger
+	Marks     Marks
+	Publisher Publisher
+
+	Route string
+	Rules messages.Rules
+	// Epoch is that of the route's identity.
+	Epoch int
+	// Since is the configured begin of responsibility; empty: the first scan's window.
+	Since messages.Day
+	// Lookback is in days.
+	Lookback int
+	// Interval is the time between two scans of Run.
+	Interval time.Duration
+	// Wake makes Run scan at once; may be nil.
+	Wake <-chan struct{}
+	// Observe is told of every listed object, Finished of every scan of Run. Both
+	// may be nil, and are called from one goroutine.
+	Observe  func(Outcome)
+	Finished func(Stats, error)
+	Log      *slog.Logger
+}
+
+// A Finding is what a scan found of one object.
+type Finding string
+
+// The findings.
+const (
+	Published  Finding = "published"  // queued by this scan
+	Queued     Finding = "queued"     // waits or is in flight already
+	Done       Finding = "done"       // the ledger needs nothing more
+	Ineligible Finding = "ineligible" // no report
+	Failed     Finding = "failed"     // too large, a dead letter, or not published
+)
+
+// An Outcome is the finding on one object.
+type Outcome struct {
+	Object  messages.Object
+	Report  messages.Report // empty where ineligible
+	Lane    messages.Lane
+	Finding Finding
+	// Record is the ledger's record of the file; empty where there is none.
+	Record messages.Record
+	Err    error // of Ineligible and Failed
+}
+
+// Stats are the totals of one scan.
+// Discovered = Published + Queued + Done + Failed + all Ineligible.
+type Stats struct {
+	Scan       string                  `json:"scan"`
+	Started    time.Time               `json:"started"`
+	Seconds    float64                 `json:"seconds"`
+	From       messages.Day            `json:"from"`
+	Sweep      bool                    `json:"sweep"`
+	Discovered int                     `json:"discovered"`
+	Published  int                     `json:"published"`
+	Queued     int                     `json:"already_queued"`
+	Done       int                     `json:"already_done"`
+	Failed     int                     `json:"failed"`
+	Ineligible map[messages.Reason]int `json:"ineligible,omitempty"`
+	// Bytes is the size of the published files.
+	Bytes int64 `json:"bytes"`
+}
+
+// A window is what one scan lists.
+type window struct {
+	since messages.Day // of responsibility
+	scan  messages.Day // older days go to the backfill lane
+	from  messages.Day // of the listing
+	sweep bool
+}
+
+// window reaches from the last complete scan, so that an outage or a midnight
+// loses nothing, back by the lookback; and over the whole responsibility where
+// the last sweep is too old. It is open towards the future.
+func (s *Scanner) window(m messages.Marks, now time.Time) window {
+	scan := messages.DayOf(now)
+	if !m.Scanned.IsZero() {
+		scan = min(scan, messages.DayOf(m.Scanned))
+	}
+	scan = scan.Add(-max(s.Lookback, minLookback))
+	w := window{since: scan, scan: scan, from: scan}
+	switch {
+	case s.Since != "":
+		w.since, w.from = s.Since, max(s.Since, scan)
+	case m.Since != "":
+		w.since = min(m.Since, scan)
+	}
+	if now.Sub(m.Swept) >= sweepEvery {
+		w.sweep, w.from = true, w.since
+	}
+	return w
+}
+
+// Scan lists the window once and publishes what is not done. An error means
+// that the scan was not complete: then the marks stand where they were, and the
+// next scan covers at least the same window.
+func (s *Scanner) Scan(ctx context.Context) (Stats, error) {
+	started := time.Now()
+	st := Stats{Scan: rand.Text()[:8], Started: started.UTC(), Ineligible: map[messages.Reason]int{}}
+	log := s.Log.With("scan", st.Scan)
+	marks, revision, err := s.marks(ctx)
+	if err != nil {
+		return st, fmt.Errorf("read the scan marks: %w", err)
+	}
+	w := s.window(marks, started)
+	st.From, st.Sweep = w.from, w.sweep
+	log.Info("sync started", "from", w.from, "sweep", w.sweep)
+	if marks.Since == "" && s.Since == "" {
+		log.Warn("history unknown before "+string(w.since)+"; set agent.since to take older reports too", "since", w.since)
+	}
+	p := pass{Scanner: s, stats: &st, log: log, window: w}
+	err = p.list(ctx)
+	st.Seconds = time.Since(started).Seconds()
+	if err != nil {
+		return st, err
+	}
+	return st, s.advance(ctx, marks, revision, w, started)
+}
+
+func (s *Scanner) marks(ctx context.Context) (messages.Marks, uint64, error) {
+	raw, revision, err := s.Marks.Read(ctx, messages.MarksKey(s.Route))
+	if err != nil || raw == nil {
+		return messages.Marks{}, revision, err
+	}
+	m, err := messages.DecodeMarks(raw)
+	if m.Epoch != s.Epoch { // of a destination that was given up: everything is due again
+		m.Scanned, m.Swept = time.Time{}, time.Time{}
+	}
+	return m, revision, err
+}
+
+// advance is the scan's commit point. A crash before it repeats the window; one
+// after it has nothing to repeat, since every file of the window is in the
+// queue or in the ledger. A scanner that was faster has advanced the marks by
+// its own complete scan: they are merged, and never go back.
+func (s *Scanner) advance(ctx context.Context, m messages.Marks, revision uint64, w window, started time.Time) error {
+	for range 10 {
+		m.Epoch, m.Since = s.Epoch, w.since
+		if started.After(m.Scanned) {
+			m.Scanned = started.UTC()
+		}
+		if w.sweep && started.After(m.Swept) {
+			m.Swept = started.UTC()
+		}
+		raw, err := m.Encode()
+		if err != nil {
+			return err
+		}
+		_, err = s.Marks.Write(ctx, messages.MarksKey(s.Route), raw, revision)
+		if !errors.Is(err, messages.Conflict) {
+			return err
+		}
+		if m, revision, err = s.marks(ctx); err != nil {
+			return err
+		}
+		if m.Since != "" && s.Since == "" {
+			w.since = min(w.since, m.Since)
+		}
+	}
+	return fmt.Errorf("advance the scan marks: %w", messages.Conflict)
+}
+
+// A pass is the state of one scan.
+type pass struct {
+	*Scanner
+	stats  *Stats
+	log    *slog.Logger
+	window window
+
+	day     messages.Day
+	records map[string]messages.Record // of day
+	count   Stats                      // of day
+	quiet   int                        // done files of days with nothing new
+	lost    int                        // publishes that failed, in a row
+	err     error                      // of the last failed publish
+}
+
+func (p *pass) list(ctx context.Context) error {
+	for o, err := range p.Lister.List(ctx, p.Rules.Prefix+p.window.from.Folder()) {
+		if err != nil {
+			return fmt.Errorf("list the source: %w", err)
+		}
+		out, err := p.judge(ctx, o)
+		if err != nil {
+			return err
+		}
+		p.tally(out)
+		if p.lost == maxPublishFailures {
+			break
+		}
+	}
+	p.logDay()
+	if p.quiet > 0 {
+		p.log.Info("files skipped, already transferred", "count", p.quiet)
+	}
+	if p.err != nil {
+		return fmt.Errorf("publish: %w", p.err)
+	}
+	return ctx.Err()
+}
+
+// judge finds what is to be done about o and does it. Its error ends the scan.
+func (p *pass) judge(ctx context.Context, o messages.Object) (Outcome, error) {
+	out := Outcome{Object: o, Lane: messages.Live}
+	r, err := p.Rules.Report(o)
+	if err != nil {
+		out.Finding, out.Err = Ineligible, err
+		if bad, ok := errors.AsType[*messages.Ineligible](err); ok && bad.Reason == messages.TooLarge {
+			out.Finding = Failed
+		}
+		return out, nil
+	}
+	if err := p.enter(ctx, r.Day); err != nil {
+		return out, err
+	}
+	out.Report, out.Record = r, p.records[r.Basename]
+	if r.Day < p.window.scan {
+		out.Lane = messages.Backfill
+	}
+	if out.Record.Done(o, p.Epoch) {
+		out.Finding = Done
+		if out.Record.Status == messages.StatusFailed {
+			out.Finding, out.Err = Failed, &messages.Fault{Class: out.Record.Class, Op: "dead letter", Err: errors.New(out.Record.Error)}
+		}
+		return out, nil
+	}
+	return p.publish(ctx, out), nil
+}
+
+func (p *pass) publish(ctx context.Context, out Outcome) Outcome {
+	queued, err := p.Publisher.Publish(ctx, out.Lane, messages.FileDiscovered{
+		Route: p.Route, Object: out.Object, Generation: out.Record.Generation,
+		Discovered: time.Now().UTC(), Scan: p.stats.Scan, Trace: rand.Text()[:12],
+	})
+	switch {
+	case err != nil:
+		out.Finding, out.Err = Failed, err
+		p.err = fmt.Errorf("%s: %w", out.Object.Name, err)
+		p.lost++
+		return out
+	case queued:
+		out.Finding = Published
+	default:
+		out.Finding = Queued
+	}
+	p.lost = 0
+	return out
+}
+
+// enter loads the records of a day when the listing comes to it.
+func (p *pass) enter(ctx context.Context, d messages.Day) error {
+	if p.day == d {
+		return nil
+	}
+	p.logDay()
+	records, err := p.Ledger.Day(ctx, d)
+	if err != nil {
+		return fmt.Errorf("read the ledger of %s: %w", d, err)
+	}
+	p.day, p.records, p.count = d, records, Stats{}
+	return nil
+}
+
+func (p *pass) tally(out Outcome) {
+	for _, st := range []*Stats{p.stats, &p.count} {
+		st.Discovered++
+		switch out.Finding {
+		case Published:
+			st.Published++
+			st.Bytes += out.Object.Size
+		case Queued:
+			st.Queued++
+		case Done:
+			st.Done++
+		case Failed:
+			st.Failed++
+		}
+	}
+	p.logOutcome(out)
+	if out.Finding == Ineligible {
+		if bad, ok := errors.AsType[*messages.Ineligible](out.Err); ok {
+			p.stats.Ineligible[bad.Reason]++
+		}
+	}
+	if p.Observe != nil {
+		p.Observe(out)
+	}
+}
+
+func (p *pass) logOutcome(out Outcome) {
+	switch out.Finding {
+	case Done:
+		p.log.Debug("skipping, already transferred", "object", out.Object.Name)
+	case Ineligible:
+		p.log.Debug("not eligible", "object", out.Object.Name, "err", out.Err)
+	case Failed:
+		p.log.Warn("failed", "object", out.Object.Name, "err", out.Err)
+	}
+}
+
+// logDay tells of a day in which something is new; the rest are counted together.
+func (p *pass) logDay() {
+	switch {
+	case p.day == "":
+	case p.count.Published+p.count.Failed > 0:
+		p.log.Info("discovered "+fmt.Sprint(p.count.Discovered)+" files for "+string(p.day),
+			"day", p.day, "new", p.count.Published, "queued", p.count.Queued, "skipped", p.count.Done, "failed", p.count.Failed)
+	default:
+		p.quiet += p.count.Done
+	}
+}
