@@ -1,0 +1,242 @@
+package oci
+
+import (
+	"crypto/rsa"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/oracle/oci-go-sdk/v65/common"
+)
+
+// A ConfigError says what is wrong with the settings of the source, where, and
+// what to do about it.
+type ConfigError struct {
+	File    string // the OCI configuration file; empty where an option is wrong
+	Profile string
+	Origin  string // who named the file; may be empty
+	Err     error
+	Remedy  string
+}
+
+func (e *ConfigError) Error() string {
+	var b strings.Builder
+	if e.File != "" {
+		fmt.Fprintf(&b, "OCI configuration file %s, profile [%s]", e.File, e.Profile)
+		if e.Origin != "" {
+			fmt.Fprintf(&b, " (from %s)", e.Origin)
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Err.Error())
+	if e.Remedy != "" {
+		b.WriteString("; " + e.Remedy)
+	}
+	return b.String()
+}
+
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// An Identity is who signs the requests; it holds no secret.
+type Identity struct {
+	Tenancy, User, Fingerprint, Region string
+	ConfigFile, Profile                string
+}
+
+// A keyring is the SDK's view of an API key from a configuration file. Unlike
+// the SDK's own provider it parses the key once instead of once per request,
+// takes missing entries from [DEFAULT] as Oracle's Python SDK does, keeps a
+// passphrase that contains "=", and can be read again.
+type keyring struct {
+	path, profile, origin string
+	region                string // beats the file's
+
+	mu  sync.Mutex
+	id  Identity
+	key *rsa.PrivateKey
+}
+
+func openKeyring(o Options) (*keyring, error) {
+	k := &keyring{path: configPath(o.ConfigFile), profile: o.Profile, origin: o.Origin, region: o.Region}
+	if k.profile == "" {
+		k.profile = "DEFAULT"
+	}
+	return k, k.read()
+}
+
+func configPath(path string) string {
+	if path == "" {
+		path = os.Getenv("OCI_CONFIG_FILE")
+	}
+	if path == "" {
+		path = "~/.oci/config"
+	}
+	return expand(path)
+}
+
+// expand replaces a leading ~ by the home directory, where there is one.
+func expand(path string) string {
+	rest, ok := strings.CutPrefix(path, "~")
+	if !ok || rest != "" && rest[0] != '/' {
+		return path
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return path
+	}
+	return filepath.Join(home, rest)
+}
+
+// read takes over what the file says now. After an error all is as before.
+func (k *keyring) read() error {
+	values, err := k.values()
+	if err != nil {
+		return err
+	}
+	key, err := k.readKey(values)
+	if err != nil {
+		return err
+	}
+	region := values["region"]
+	if k.region != "" {
+		region = k.region
+	} else if region == "" {
+		region = os.Getenv("OCI_REGION")
+	}
+	if region == "" || strings.ContainsAny(region, " \t/") {
+		return k.problem(fmt.Errorf("region %q is none", region), "set oci.region to the home region of the tenancy")
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.key = key
+	k.id = Identity{values["tenancy"], values["user"], values["fingerprint"], region, k.path, k.profile}
+	return nil
+}
+
+// values are the entries of the profile, all that are required among them.
+func (k *keyring) values() (map[string]string, error) {
+	text, err := os.ReadFile(k.path)
+	if err != nil {
+		return nil, k.problem(plain(err), "create it (oci setup config), or name another one in oci.config_file")
+	}
+	values, found := parseProfile(string(text), k.profile)
+	if !found {
+		return nil, k.problem(errors.New("the file has no such profile"), "add it, or name another one in oci.profile")
+	}
+	if values["user"] == "" && values["security_token_file"] != "" {
+		return nil, k.problem(errors.New("it holds a session token, which ends within the hour"), "use a profile with an API key: user, fingerprint, tenancy and key_file")
+	}
+	for _, name := range []string{"user", "fingerprint", "tenancy", "key_file"} {
+		if values[name] == "" {
+			return nil, k.problem(fmt.Errorf("%s is missing", name), "add it as the OCI console shows it beside the API key")
+		}
+	}
+	return values, nil
+}
+
+// parseProfile reads an INI file as Oracle's tools do: the entries of [DEFAULT]
+// serve every profile.
+func parseProfile(text, profile string) (map[string]string, bool) {
+	sections := map[string]map[string]string{}
+	var current map[string]string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		if line[0] == '[' && strings.HasSuffix(line, "]") {
+			name := line[1 : len(line)-1]
+			if sections[name] == nil {
+				sections[name] = map[string]string{}
+			}
+			current = sections[name]
+			continue
+		}
+		if i := strings.IndexAny(line, "=:"); i > 0 && current != nil {
+			current[strings.ToLower(strings.TrimSpace(line[:i]))] = strings.TrimSpace(line[i+1:])
+		}
+	}
+	values := map[string]string{}
+	for _, name := range []string{"DEFAULT", profile} {
+		for key, value := range sections[name] {
+			values[key] = value
+		}
+	}
+	return values, sections[profile] != nil
+}
+
+func (k *keyring) readKey(values map[string]string) (*rsa.PrivateKey, error) {
+	path := expand(values["key_file"])
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, k.problem(fmt.Errorf("key_file %s: %w", path, plain(err)), "put the private API key there, readable for the user that runs this program")
+	}
+	passphrase := values["pass_phrase"]
+	if passphrase == "" {
+		passphrase = values["passphrase"]
+	}
+	if passphrase == "" && encrypted(text) {
+		return nil, k.problem(fmt.Errorf("key_file %s is encrypted", path), "add pass_phrase to the profile")
+	}
+	key, err := common.PrivateKeyFromBytesWithPassword(text, []byte(passphrase))
+	if err != nil {
+		remedy := "it must hold an RSA private key in PEM form"
+		if encrypted(text) {
+			remedy = "correct pass_phrase in the profile"
+		}
+		return nil, k.problem(fmt.Errorf("key_file %s: %w", path, err), remedy)
+	}
+	return key, nil
+}
+
+func encrypted(text []byte) bool {
+	block, _ := pem.Decode(text)
+	return block != nil && (block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"))
+}
+
+// plain drops the path from a file error, which the message names already.
+func plain(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+func (k *keyring) problem(err error, remedy string) *ConfigError {
+	return &ConfigError{File: k.path, Profile: k.profile, Origin: k.origin, Err: err, Remedy: remedy}
+}
+
+func (k *keyring) identity() Identity {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.id
+}
+
+// The methods below make a keyring a common.ConfigurationProvider. The key and
+// its id are asked for one after the other, so a request that is signed during
+// a change can fail once.
+
+func (k *keyring) PrivateRSAKey() (*rsa.PrivateKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.key, nil
+}
+
+func (k *keyring) KeyID() (string, error) {
+	id := k.identity()
+	return id.Tenancy + "/" + id.User + "/" + id.Fingerprint, nil
+}
+
+func (k *keyring) TenancyOCID() (string, error)    { return k.identity().Tenancy, nil }
+func (k *keyring) UserOCID() (string, error)       { return k.identity().User, nil }
+func (k *keyring) KeyFingerprint() (string, error) { return k.identity().Fingerprint, nil }
+func (k *keyring) Region() (string, error)         { return k.identity().Region, nil }
+
+func (k *keyring) AuthType() (common.AuthConfig, error) {
+	return common.AuthConfig{AuthType: common.UserPrincipal}, nil
+}
