@@ -1,0 +1,234 @@
+package s3
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"oracle-focus-agent/messages"
+)
+
+const maxRetryAfter = 5 * time.Minute
+
+// fault gives err its class. The end of ctx wins over all others, and stays
+// visible to errors.Is. Refused credentials are forgotten, so that the next
+// call looks for new ones.
+func (c *Client) fault(ctx context.Context, op string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	f := &messages.Fault{Side: messages.Destination, Op: op}
+	resp, ok := errors.AsType[*awshttp.ResponseError](err)
+	missing, none := errors.AsType[noCredentials](err)
+	switch {
+	case none:
+		f.Class, f.Err, f.Remedy = messages.Unauthenticated, errors.New(oneLine(missing.Error())), credentialsRemedy
+	case ok && resp.HTTPStatusCode() >= 300:
+		c.answered(f, newAnswer(resp, err))
+	case ok && resp.HTTPStatusCode() > 0 && !broken(err):
+		f.Class, f.Err = messages.Unavailable, fmt.Errorf("not confirmed: the answer cannot be read: %s", oneLine(err.Error()))
+		f.Remedy = "check s3.endpoint and the proxy"
+	default:
+		f.Class = messages.Connection
+		f.Err, f.Remedy = unreached(err)
+	}
+	if f.Class == messages.Unauthenticated {
+		c.creds.Invalidate()
+	}
+	return f
+}
+
+// An answer is S3's error on one line.
+type answer struct {
+	status        int
+	code, message string
+	request       string
+	header        http.Header
+	cause         error
+}
+
+func newAnswer(resp *awshttp.ResponseError, err error) *answer {
+	a := &answer{status: resp.HTTPStatusCode(), request: resp.ServiceRequestID(), header: resp.HTTPResponse().Header, cause: err}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		a.code, a.message = api.ErrorCode(), api.ErrorMessage()
+	}
+	return a
+}
+
+func (a *answer) Error() string {
+	s := strings.TrimSpace(fmt.Sprintf("%d %s", a.status, a.code))
+	if a.message != "" {
+		s += ": " + oneLine(a.message)
+	}
+	if a.request != "" {
+		s += " (request id " + a.request + ")"
+	}
+	return s
+}
+
+func (a *answer) Unwrap() error { return a.cause }
+
+func status(f *messages.Fault) int {
+	if a, ok := errors.AsType[*answer](f.Err); ok {
+		return a.status
+	}
+	return 0
+}
+
+const credentialsRemedy = "check the access key of the destination (s3.access_key_id and s3.secret_access_key, or AWS's own variables, files and roles)"
+
+// answered looks at the code first where one is known, then at the status.
+func (c *Client) answered(f *messages.Fault, a *answer) {
+	f.Err = a
+	f.RetryAfter = retryAfter(a.header)
+	switch a.code {
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired":
+		f.Class, f.Remedy = messages.Unauthenticated, credentialsRemedy
+	case "RequestTimeTooSkewed":
+		f.Class, f.Remedy = messages.ClockSkew, clockRemedy(a.header)
+	case "NoSuchBucket", "NoSuchAccessPoint", "NoSuchAccessPointAlias":
+		f.Class, f.Remedy = messages.NotFound, "check the bucket in s3.bucket_path: there is no "+c.bucket
+	case "NoSuchUpload":
+		f.Class = messages.NoUpload
+	case "NoSuchKey":
+		f.Class = messages.Gone
+	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+		f.Class, f.Remedy = messages.NotFound, c.regionRemedy(a)
+	case "SlowDown", "RequestLimitExceeded", "TooManyRequests", "Throttling", "ThrottlingException":
+		f.Class = messages.Throttled
+	case "RequestTimeout":
+		f.Class = messages.Connection
+	case "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch":
+		f.Class = messages.HashMismatch
+	case "KeyTooLongError":
+		f.Class = messages.Refused
+	default:
+		c.byStatus(f, a)
+	}
+}
+
+func (c *Client) byStatus(f *messages.Fault, a *answer) {
+	switch {
+	case a.status == http.StatusUnauthorized:
+		f.Class, f.Remedy = messages.Unauthenticated, credentialsRemedy
+	case a.status == http.StatusForbidden, strings.HasPrefix(a.code, "KMS."):
+		f.Class, f.Remedy = messages.Forbidden, c.policyRemedy()
+	case a.status == http.StatusNotFound:
+		f.Class, f.Remedy = messages.NotFound, "check s3.bucket_path and s3.endpoint"
+	case a.status == http.StatusTooManyRequests:
+		f.Class = messages.Throttled
+	case a.status == http.StatusProxyAuthRequired:
+		f.Class, f.Remedy = messages.Connection, proxyRemedy
+	case a.status >= 500, a.status == http.StatusTemporaryRedirect:
+		f.Class = messages.Unavailable
+	case a.status < 400:
+		f.Class, f.Remedy = messages.NotFound, c.regionRemedy(a)
+	case a.status == http.StatusBadRequest && a.header.Get("x-amz-bucket-region") != "" && a.header.Get("x-amz-bucket-region") != c.region:
+		f.Class, f.Remedy = messages.NotFound, c.regionRemedy(a) // HEAD, which has no code
+	default:
+		f.Class = messages.Unknown
+	}
+}
+
+// policyRemedy names the least that copying needs.
+func (c *Client) policyRemedy() string {
+	resource := "arn:aws:s3:::" + c.bucket + "/<path>/*"
+	if strings.HasSuffix(c.bucket, "-s3alias") {
+		resource = "arn:aws:s3:" + c.region + ":<account>:accesspoint/<name>/object/<path>/*"
+	}
+	return "the key must be allowed s3:PutObject and s3:AbortMultipartUpload on " + resource + ", by its own policy and by that of the bucket, and kms:GenerateDataKey and kms:Decrypt where the bucket encrypts with KMS"
+}
+
+func (c *Client) regionRemedy(a *answer) string {
+	region := a.header.Get("x-amz-bucket-region")
+	if m := regexp.MustCompile(`expecting '([a-z0-9-]+)'`).FindStringSubmatch(a.message); region == "" && m != nil {
+		region = m[1]
+	}
+	if region == "" {
+		return fmt.Sprintf("the bucket is not in %s: set s3.region to its region", c.region)
+	}
+	return fmt.Sprintf("the bucket is not in %s: set s3.region to %s", c.region, region)
+}
+
+func clockRemedy(h http.Header) string {
+	local := "set the clock of this machine: it says " + time.Now().UTC().Format(time.RFC3339)
+	if remote, err := http.ParseTime(h.Get("Date")); err == nil {
+		return local + ", S3's says " + remote.UTC().Format(time.RFC3339)
+	}
+	return local
+}
+
+// retryAfter reads both forms of the header; zero where there is none.
+func retryAfter(h http.Header) time.Duration {
+	header := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return min(max(time.Until(at), 0), maxRetryAfter)
+	}
+	return 0
+}
+
+// oneLine keeps the page of some proxy from filling the log.
+func oneLine(s string) string {
+	const most = 300
+	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "?")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "..."
+	}
+	return s
+}
+
+// broken reports whether an answer began and did not come to its end.
+func broken(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || isA[net.Error](err)
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+const proxyRemedy = "check the proxy in HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+
+// unreached explains why no answer came. The context errors of our own
+// deadlines are cut from the chain: only the caller's may be seen there.
+func unreached(err error) (error, string) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // the URL says nothing that the operation does not
+	}
+	remedy := ""
+	switch {
+	case isA[*tls.CertificateVerificationError](err), isA[x509.UnknownAuthorityError](err), isA[x509.HostnameError](err), isA[x509.CertificateInvalidError](err):
+		remedy = "the certificate is not trusted: name the CA of your proxy in SSL_CERT_FILE or AWS_CA_BUNDLE, and check the clock and s3.endpoint"
+	case isA[tls.RecordHeaderError](err), isA[tls.AlertError](err):
+		remedy = "the other side does not speak TLS 1.2 or newer: check s3.endpoint and the proxy"
+	case isA[*net.DNSError](err):
+		remedy = "the name of the host cannot be resolved: check DNS, s3.region and the bucket in s3.bucket_path"
+	case proxied(err):
+		remedy = proxyRemedy
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		err = errors.New(strings.Replace(err.Error(), context.DeadlineExceeded.Error(), "no answer in time", 1))
+	}
+	return err, remedy
+}
+
+func proxied(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "proxyconnect"
+}

@@ -1,0 +1,179 @@
+// Package s3 writes reports to Amazon S3, as copier.Objects, copier.Uploads and
+// copier.Parts ask. It needs no more than s3:PutObject and
+// s3:AbortMultipartUpload; only Head asks for more.
+//
+// Every body is in memory and goes out with its length and CRC32C, so that S3
+// refuses any other bytes; nothing becomes visible in part, whenever this
+// process dies. Every error is a *messages.Fault of the destination, or the
+// context's own.
+//
+// There is one retry policy: three attempts for what may be repeated without a
+// trace (Put, Part, Complete, Abort, Head), a short pause with jitter between
+// them, all within the deadline of the call, and one attempt for Create, since
+// an answer that is lost there leaves an upload behind that nobody knows.
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"oracle-focus-agent/copier"
+)
+
+const (
+	attempts = 3
+
+	putDeadline      = 5 * time.Minute // Put and Part
+	completeDeadline = 10 * time.Minute
+	shortDeadline    = 30 * time.Second // the calls without a body
+)
+
+// Options say which bucket is written, and as whom.
+type Options struct {
+	// Bucket is the name of a bucket or the alias of an access point.
+	Bucket string
+	// Region, where empty, is that of the environment or the profile, then us-east-1.
+	Region string
+	// Endpoint, https://host[:port], replaces Amazon's.
+	Endpoint string
+	// PathStyle puts the bucket into the path of the URL instead of the host name.
+	PathStyle bool
+	// Profile of the AWS configuration files.
+	Profile string
+	// AccessKeyID, with SecretAccessKey and perhaps SessionToken, replaces AWS's
+	// own search for credentials.
+	AccessKeyID, SecretAccessKey, SessionToken string
+	// Connections is how many requests run at the same time.
+	Connections int
+}
+
+// A ConfigError says what is wrong with the settings of the destination.
+type ConfigError struct {
+	Err    error
+	Remedy string
+}
+
+func (e *ConfigError) Error() string { return e.Err.Error() + "; " + e.Remedy }
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// A Client writes one bucket. One is enough for a process: it is safe for
+// concurrent use and holds the connections.
+type Client struct {
+	sdk    *s3.Client
+	creds  *aws.CredentialsCache
+	bucket string
+	region string
+	http   *http.Client
+	// patient waits for the first byte of an answer as long as the call lasts.
+	patient *http.Client
+}
+
+// Open reads the AWS configuration and prepares a client; it does not connect.
+// Its errors are *ConfigError, or the context's.
+func Open(ctx context.Context, o Options) (*Client, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	load := o.loader()
+	cfg, err := load(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &ConfigError{fmt.Errorf("read the AWS configuration: %w", err), "check s3.profile, AWS_PROFILE and the files in ~/.aws"}
+	}
+	c := &Client{
+		bucket: o.Bucket, region: cfg.Region,
+		creds: aws.NewCredentialsCache(reloading{load}),
+		http:  newHTTP(cfg, o.Connections, 2*time.Minute), patient: newHTTP(cfg, o.Connections, 0),
+	}
+	c.sdk = s3.NewFromConfig(cfg, func(s *s3.Options) {
+		s.Credentials = c.creds
+		s.HTTPClient = c.http
+		s.UsePathStyle = o.PathStyle
+		s.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+			r.MaxAttempts = attempts
+			r.RateLimiter = ratelimit.None // three attempts, whatever other calls meet
+		})
+		if o.Endpoint != "" {
+			s.BaseEndpoint = new(strings.TrimSuffix(o.Endpoint, "/"))
+		}
+	})
+	return c, nil
+}
+
+func (o Options) check() error {
+	if o.Bucket == "" {
+		return &ConfigError{errors.New("the name of the bucket is empty"), "set s3.bucket_path to s3://bucket/path"}
+	}
+	if (o.AccessKeyID == "") != (o.SecretAccessKey == "") {
+		return &ConfigError{errors.New("an access key without its secret, or the reverse"), "set both s3.access_key_id and s3.secret_access_key, or neither"}
+	}
+	if o.Endpoint == "" {
+		return nil
+	}
+	if u, err := url.Parse(o.Endpoint); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return &ConfigError{fmt.Errorf("the endpoint %q is not of the form https://host[:port]", o.Endpoint), "correct s3.endpoint, or leave it empty for Amazon's own"}
+	}
+	return nil
+}
+
+// loader returns a function that reads the AWS configuration as it is now.
+func (o Options) loader() func(context.Context) (aws.Config, error) {
+	var with []func(*config.LoadOptions) error
+	if o.Region != "" {
+		with = append(with, config.WithRegion(o.Region))
+	}
+	if o.Profile != "" {
+		with = append(with, config.WithSharedConfigProfile(o.Profile))
+	}
+	if o.AccessKeyID != "" {
+		with = append(with, config.WithCredentialsProvider(o.static()))
+	}
+	return func(ctx context.Context) (aws.Config, error) {
+		cfg, err := config.LoadDefaultConfig(ctx, with...)
+		if cfg.Region == "" {
+			cfg.Region = "us-east-1"
+		}
+		return cfg, err
+	}
+}
+
+// Region is the region that requests are signed for.
+func (c *Client) Region() string { return c.region }
+
+// Close drops the idle connections. The client stays usable.
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.patient.CloseIdleConnections()
+}
+
+// Check proves the right to write under key by beginning an upload there and
+// giving it up: nothing becomes visible, and nothing stays. The error names the
+// step that failed. The upload is given up even if ctx ends in between.
+func (c *Client) Check(ctx context.Context, key string) error {
+	id, err := c.Create(ctx, key, copier.Meta{})
+	if err != nil {
+		return fmt.Errorf("check s3:PutObject: %w", err)
+	}
+	if err := c.Abort(context.WithoutCancel(ctx), key, id); err != nil {
+		return fmt.Errorf("check s3:AbortMultipartUpload (the empty upload %s stays behind): %w", id, err)
+	}
+	return nil
+}
+
+// op names a call in errors.
+func (c *Client) op(verb, key string) string {
+	return fmt.Sprintf("%s s3://%s/%s", verb, c.bucket, key)
+}

@@ -1,0 +1,44 @@
+package s3
+
+import (
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+)
+
+// newHTTP begins with the SDK's transport, which knows AWS_CA_BUNDLE and the
+// proxies of the environment. first bounds the wait for an answer once the
+// request is sent; 0 leaves that to the deadline of the call.
+func newHTTP(cfg aws.Config, connections int, first time.Duration) *http.Client {
+	buildable, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
+	if !ok {
+		buildable = awshttp.NewBuildableClient()
+	}
+	t := buildable.GetTransport()
+	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	t.TLSHandshakeTimeout = 10 * time.Second
+	t.ResponseHeaderTimeout = first
+	t.MaxIdleConnsPerHost = max(connections, 2) + 2
+	t.MaxIdleConns = 0 // no bound beside that
+	t.ForceAttemptHTTP2 = false
+	return &http.Client{
+		Transport: http11{t},
+		// A signed request must not go to a host that an answer names; the
+		// redirect itself becomes an error that says which region is right.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// http11 names the protocol in each request. The SDK leaves it out, and then
+// Go sends "Expect: 100-continue" but does not wait: S3 refuses in the middle
+// of the body, and the reason is lost in a reset connection.
+type http11 struct{ *http.Transport }
+
+func (t http11) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.WithContext(req.Context()) // a copy: it is not ours to change
+	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
+	return t.Transport.RoundTrip(req)
+}
