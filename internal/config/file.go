@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	maxProblems    = 200
 	maxFile        = 1 << 20
 	localFile      = "config.yaml"
 	systemFile     = "/etc/oracle-focus-agent/config.yaml"
@@ -115,8 +116,12 @@ func (l *loader) mapping(n *yaml.Node, path string) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], target(n.Content[i+1])
 		p := l.position(key)
-		if key.Kind != yaml.ScalarNode {
-			p.Text, p.Fix = "a key must be a plain word", templateAdvice
+		if len(l.problems) >= maxProblems {
+			l.tooMany(p)
+			return
+		}
+		if key.Kind != yaml.ScalarNode || strings.Contains(key.Value, ".") {
+			p.Text, p.Fix = "a key must be one word, below its section", templateAdvice
 			l.problem(p)
 			continue
 		}
@@ -129,6 +134,15 @@ func (l *loader) mapping(n *yaml.Node, path string) {
 		first[key.Value] = key.Line
 		l.entry(p, value)
 	}
+}
+
+// tooMany ends the reading: nobody corrects that many keys one by one.
+func (l *loader) tooMany(p Problem) {
+	if !l.unread {
+		p.Text, p.Fix = "too many problems: is this a configuration file?", templateAdvice
+		l.problem(p)
+	}
+	l.unread = true
 }
 
 // entry takes one key; p holds its path and position.
