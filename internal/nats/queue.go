@@ -1,0 +1,206 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/messages"
+)
+
+// nextWait is how long Next waits for a message of the live lane.
+const nextWait = 2 * time.Second
+
+// A Queue hands out messages of one route. Any number of goroutines may use it.
+type Queue struct {
+	conn           *Conn
+	live, backfill messages.Consumer
+}
+
+// Queue takes messages from the two consumers of a. It never creates them.
+func (c *Conn) Queue(a messages.Assets) *Queue {
+	return &Queue{c, a.Live, a.Backfill}
+}
+
+// Next returns a message of the live lane, else, where backfill is true, one of
+// the backfill lane, else it waits about two seconds for one of the live lane;
+// nil, nil when nothing came.
+//
+// Each pull asks for one message with an inbox of its own, and the inbox is gone
+// when Next returns. The library's Consume and Messages ask ahead after a
+// reconnect, and the message that then waits in the client is run twice.
+func (q *Queue) Next(ctx context.Context, backfill bool) (*copier.Delivery, error) {
+	d, err := q.pull(ctx, q.live, 0)
+	if d != nil || err != nil {
+		return d, err
+	}
+	if backfill {
+		if d, err := q.pull(ctx, q.backfill, 0); d != nil || err != nil {
+			return d, err
+		}
+	}
+	return q.pull(ctx, q.live, nextWait)
+}
+
+// pull asks for one message and waits for the server's word, which is a message
+// or that there is none. Silence is an error, never an empty queue.
+func (q *Queue) pull(ctx context.Context, from messages.Consumer, wait time.Duration) (*copier.Delivery, error) {
+	op := "take a message from " + from.Name
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	// A request in the reconnect buffer would be sent when nobody waits for it.
+	if err := q.conn.connected(); err != nil {
+		return nil, err
+	}
+	nc := q.conn.nc
+	inbox := make(chan *natsgo.Msg, 8)
+	sub, err := nc.ChanSubscribe(nc.NewInbox(), inbox)
+	if err != nil {
+		return nil, q.conn.fault(ctx, op, err)
+	}
+	defer sub.Unsubscribe()
+	if err := nc.PublishRequest(nextSubject(from), sub.Subject, nextRequest(wait)); err != nil {
+		return nil, q.conn.fault(ctx, op, err)
+	}
+	msg, err := await(ctx, inbox, wait+callTimeout)
+	if ctx.Err() != nil {
+		q.handBack(ctx, sub, inbox, msg)
+		return nil, fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	if msg == nil || err != nil {
+		return nil, q.conn.fault(ctx, op, describe(from, err))
+	}
+	return q.delivery(msg)
+}
+
+func nextSubject(c messages.Consumer) string {
+	return "$JS.API.CONSUMER.MSG.NEXT." + c.Stream + "." + c.Name
+}
+
+func nextRequest(wait time.Duration) []byte {
+	if wait == 0 {
+		return []byte(`{"batch":1,"no_wait":true}`)
+	}
+	return fmt.Appendf(nil, `{"batch":1,"expires":%d}`, wait.Nanoseconds())
+}
+
+// await returns the message, nil where the server says that there is none, or
+// what else the server says.
+func await(ctx context.Context, inbox <-chan *natsgo.Msg, limit time.Duration) (*natsgo.Msg, error) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-timer.C:
+			return nil, natsgo.ErrTimeout
+		case msg := <-inbox:
+			if done, err := status(msg); err != nil || done {
+				return nil, err
+			} else if msg.Reply != "" && !isStatus(msg) {
+				return msg, nil
+			}
+		}
+	}
+}
+
+func isStatus(m *natsgo.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status") != "" }
+
+// status reads what is not a message; done says that there is none.
+func status(m *natsgo.Msg) (done bool, err error) {
+	if !isStatus(m) {
+		return false, nil
+	}
+	switch code := m.Header.Get("Status"); code {
+	case "100": // a heartbeat
+		return false, nil
+	case "404", "408": // no messages; none in time
+		return true, nil
+	case "503":
+		return false, natsgo.ErrNoResponders
+	default:
+		return false, fmt.Errorf("the server answered %s %q", code, m.Header.Get("Description"))
+	}
+}
+
+// describe turns the bare "no responders" into what it means here.
+func describe(c messages.Consumer, err error) error {
+	if !errors.Is(err, natsgo.ErrNoResponders) {
+		return err
+	}
+	return &messages.Fault{
+		Class: messages.Queue, Op: "take a message from " + c.Name,
+		Err:    fmt.Errorf("consumer %s of stream %s does not answer: it was deleted, or its server is away: %w", c.Name, c.Stream, err),
+		Remedy: "if it stays so, run `oracle-focus-agent setup`",
+	}
+}
+
+// handBack ends a pull whose caller has gone. A message that was on its way is
+// refused, so that it goes to another worker now and not after the ack wait. It
+// takes one round trip; where that fails the ack wait does the same later.
+func (q *Queue) handBack(ctx context.Context, sub *natsgo.Subscription, inbox <-chan *natsgo.Msg, msg *natsgo.Msg) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	// Drain tells the server first and keeps the inbox open until it has answered:
+	// after the flush nothing more can come.
+	if sub.Drain() != nil || q.conn.nc.FlushWithContext(ctx) != nil {
+		return
+	}
+	for {
+		if msg != nil && !isStatus(msg) {
+			_, _ = q.conn.nc.RequestWithContext(ctx, msg.Reply, []byte("-NAK"))
+		}
+		select {
+		case msg = <-inbox:
+		default:
+			return
+		}
+	}
+}
+
+func (q *Queue) delivery(msg *natsgo.Msg) (*copier.Delivery, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, &messages.Fault{Class: messages.Queue, Op: "read the metadata of " + msg.Subject, Err: err}
+	}
+	answer := func(ctx context.Context, op string, body []byte) error {
+		return q.conn.call(ctx, op+" "+msg.Subject, func(ctx context.Context) error {
+			_, err := q.conn.nc.RequestWithContext(ctx, msg.Reply, body)
+			return err
+		})
+	}
+	return &copier.Delivery{
+		Subject:    msg.Subject,
+		Data:       msg.Data,
+		Deliveries: int(meta.NumDelivered),
+		// The server confirms a renewal also when the message was lent to another
+		// worker since; then it is that loan that grew.
+		Renew: func(ctx context.Context) error { return answer(ctx, "renew", []byte("+WPI")) },
+		Settle: func(ctx context.Context, v copier.Verdict) error {
+			return answer(ctx, "settle", verdict(v))
+		},
+	}, nil
+}
+
+// verdict is the body of an acknowledgement. Asked as a request each of them is
+// answered; the library does so only for +ACK.
+func verdict(v copier.Verdict) []byte {
+	switch {
+	case v.Act == copier.Ack:
+		return []byte("+ACK")
+	case v.Act == copier.Term && v.Reason == "":
+		return []byte("+TERM")
+	case v.Act == copier.Term:
+		return []byte("+TERM " + v.Reason)
+	case v.Delay <= 0:
+		return []byte("-NAK")
+	default:
+		return fmt.Appendf(nil, `-NAK {"delay": %d}`, v.Delay.Nanoseconds())
+	}
+}

@@ -1,0 +1,81 @@
+package nats
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"oracle-focus-agent/messages"
+)
+
+// A Status is what the queue looks like at one moment.
+type Status struct {
+	// Connected is false where the server could not be asked; the counts are then zero.
+	Connected       bool
+	Server, Version string
+	Live, Backfill  LaneStatus
+	// Messages are all in the queue, of every route; Dead are the dead letters of every route.
+	Messages, Dead uint64
+	// Records are the keys in the ledger, of every route.
+	Records uint64
+}
+
+// A LaneStatus counts the messages of one lane of the route.
+type LaneStatus struct {
+	Waiting  uint64 // not handed out yet
+	InFlight int    // lent to a worker, or waiting for the delay of a retry
+	Workers  int    // idle workers that wait for a message
+}
+
+// Status asks the server. Its error is that of the connection, or of the first
+// call that failed; what was learnt until then is returned with it.
+func (c *Conn) Status(ctx context.Context, a messages.Assets) (s Status, err error) {
+	if err := c.connected(); err != nil {
+		return s, err
+	}
+	s.Connected, s.Server, s.Version = true, c.nc.ConnectedServerName(), c.nc.ConnectedServerVersion()
+	if s.Messages, _, err = c.count(ctx, a.Files.Name); err != nil {
+		return s, err
+	}
+	if s.Dead, _, err = c.count(ctx, a.Dead.Name); err != nil {
+		return s, err
+	}
+	if _, s.Records, err = c.count(ctx, "KV_"+a.State.Name); err != nil {
+		return s, err
+	}
+	if s.Live, err = c.lane(ctx, a.Live); err != nil {
+		return s, err
+	}
+	s.Backfill, err = c.lane(ctx, a.Backfill)
+	return s, err
+}
+
+func (c *Conn) count(ctx context.Context, stream string) (msgs, subjects uint64, err error) {
+	var info *jetstream.StreamInfo
+	err = c.call(ctx, "look up stream "+stream, func(ctx context.Context) error {
+		s, err := c.js.Stream(ctx, stream)
+		if err == nil {
+			info = s.CachedInfo()
+		}
+		return err
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	return info.State.Msgs, info.State.NumSubjects, nil
+}
+
+func (c *Conn) lane(ctx context.Context, l messages.Consumer) (LaneStatus, error) {
+	var info *jetstream.ConsumerInfo
+	err := c.call(ctx, "look up consumer "+l.Name, func(ctx context.Context) error {
+		consumer, err := c.js.Consumer(ctx, l.Stream, l.Name)
+		if err == nil {
+			info = consumer.CachedInfo()
+		}
+		return err
+	})
+	if err != nil {
+		return LaneStatus{}, err
+	}
+	return LaneStatus{Waiting: info.NumPending, InFlight: info.NumAckPending, Workers: info.NumWaiting}, nil
+}

@@ -1,0 +1,81 @@
+package nats
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+var errWatchEnded = errors.New("the watch ended early")
+
+// Watch calls f with each record of the route as it is written or erased, and
+// first, where initial is true, with all that stand. It returns nil when ctx
+// ends. After a reconnect nothing is missed, but entries may come again. f is
+// called by one goroutine at a time.
+func (l *Ledger) Watch(ctx context.Context, initial bool, f func(Entry)) error {
+	opts := []jetstream.WatchOpt{jetstream.UpdatesOnly()}
+	if initial {
+		opts = nil
+	}
+	for ctx.Err() == nil {
+		err := l.follow(ctx, f, opts...)
+		if ctx.Err() != nil {
+			return nil
+		}
+		l.conn.log.Warn("the watch of the ledger ended, beginning again", "err", err)
+		pause(ctx, time.Second/2+rand.N(time.Second))
+		opts = nil // what was written meanwhile is among what stands
+	}
+	return nil
+}
+
+func (l *Ledger) follow(ctx context.Context, f func(Entry), opts ...jetstream.WatchOpt) error {
+	watch, stop, err := l.watch(ctx, l.route+".*.*.*.*", opts...)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-watch.Updates():
+			if !ok {
+				return errWatchEnded
+			}
+			if e == nil {
+				continue
+			}
+			if rec, ok := record(e); ok {
+				f(rec)
+			}
+		}
+	}
+}
+
+// watch begins a watch that lives until stop or the end of ctx. stop returns
+// when the watch is over: its callback waits for a reader while it holds a lock.
+func (l *Ledger) watch(ctx context.Context, keys string, opts ...jetstream.WatchOpt) (w jetstream.KeyWatcher, stop func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	w, err = l.kv.Watch(ctx, keys, opts...)
+	if err != nil {
+		cancel()
+		return nil, nil, l.conn.fault(ctx, "watch "+keys, err)
+	}
+	return w, func() {
+		cancel()
+		_ = w.Stop()
+		for range w.Updates() {
+		}
+	}, nil
+}
+
+func inOrder(m map[string]OpenUpload) []OpenUpload {
+	return slices.SortedFunc(maps.Values(m), func(a, b OpenUpload) int { return cmp.Compare(a.Key, b.Key) })
+}
