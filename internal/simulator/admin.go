@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -63,6 +64,9 @@ func describeContent(body io.Reader, query url.Values, day time.Time) (Content, 
 	}
 	if query.Has("size") {
 		size, err := strconv.ParseInt(query.Get("size"), 10, 64)
+		if size < 0 {
+			return nil, errors.New("size is negative")
+		}
 		return Random(seed, size), err
 	}
 	if query.Has("rows") {

@@ -1,6 +1,9 @@
 package simulator
 
 import (
+	"bytes"
+	"encoding/xml"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -37,8 +40,9 @@ type exchange struct {
 }
 
 // AfterBytes moves a fault of a moment to the point where n bytes of the
-// object have flowed: of the request's body in an upload, else of the
-// response's body. A fault does not happen when the body ends before.
+// object have flowed: of the request's body in an upload, as it is encoded on
+// the wire, else of the response's body. A fault does not happen when the body
+// ends before.
 func (f Fault) AfterBytes(n int64) Fault {
 	f.when, f.bytes = midBody, n
 	return f
@@ -108,6 +112,7 @@ func Stall(n int64, until <-chan struct{}) Fault {
 	f := Fault{kind: "stall", act: func(x *exchange) bool {
 		select {
 		case <-x.r.Context().Done():
+			abort(x.w)
 			return true
 		case <-x.released:
 		case <-until:
@@ -214,7 +219,10 @@ func EmptyComplete200() Fault {
 func SlowComplete(pieces int, interval time.Duration) Fault {
 	return Fault{kind: "slow complete", shape: func(x *exchange, next http.HandlerFunc) {
 		x.served()
+		body, _ := io.ReadAll(x.r.Body) // now: net/http drops what is unread when an answer begins
+		x.r.Body = io.NopCloser(bytes.NewReader(body))
 		x.w.Header().Set("Content-Type", "application/xml")
+		x.w.Write([]byte(xml.Header))
 		for range pieces {
 			x.w.Write([]byte(" "))
 			http.NewResponseController(x.w).Flush()
@@ -222,7 +230,7 @@ func SlowComplete(pieces int, interval time.Duration) Fault {
 		}
 		rec := newRecorder()
 		next(rec, x.r)
-		x.w.Write(rec.body.Bytes())
+		x.w.Write(bytes.TrimPrefix(rec.body.Bytes(), []byte(xml.Header)))
 	}}
 }
 

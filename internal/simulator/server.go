@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 )
 
 // Server is an HTTP server on a loopback address.
@@ -14,6 +15,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	cancel   context.CancelFunc
+	requests inFlight
 	done     chan struct{} // closed when serving has ended
 }
 
@@ -40,7 +42,7 @@ func StartOn(address string, h http.Handler) (*Server, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{listener: listener, cancel: cancel, done: make(chan struct{})}
 	s.http = &http.Server{
-		Handler:     h,
+		Handler:     s.tracked(h),
 		ErrorLog:    log.New(io.Discard, "", 0), // faults make net/http complain
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
@@ -54,10 +56,63 @@ func StartOn(address string, h http.Handler) (*Server, error) {
 // URL is the server's address without a trailing slash.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 
-// Close ends the server and all its connections at once.
+// tracked lets Close wait for the requests in progress.
+func (s *Server) tracked(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.requests.enter() {
+			panic(http.ErrAbortHandler)
+		}
+		defer s.requests.leave()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// inFlight counts requests until it is closed. The zero value is open.
+type inFlight struct {
+	mu     sync.Mutex
+	n      int
+	closed bool
+	idle   chan struct{} // made by close, closed when n is 0
+}
+
+func (f *inFlight) enter() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	f.n++
+	return true
+}
+
+func (f *inFlight) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.n--
+	if f.closed && f.n == 0 {
+		close(f.idle)
+	}
+}
+
+// close lets nobody in any more and returns when all have left.
+func (f *inFlight) close() {
+	f.mu.Lock()
+	if !f.closed {
+		f.closed, f.idle = true, make(chan struct{})
+		if f.n == 0 {
+			close(f.idle)
+		}
+	}
+	f.mu.Unlock()
+	<-f.idle
+}
+
+// Close breaks all connections and returns when no request is being handled
+// any more. A Hook must not call it: it would wait for itself.
 func (s *Server) Close() error {
 	s.cancel()
 	err := s.http.Close()
 	<-s.done
+	s.requests.close()
 	return err
 }

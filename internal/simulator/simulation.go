@@ -155,3 +155,21 @@ func (s *Simulation) Close() error {
 func (s *Simulation) WriteOCIConfig(dir string) (path string, err error) {
 	return WriteOCIConfig(dir, s.Key, s.OCIRegion)
 }
+
+// Environment is the variables that point an agent at this simulation, as
+// NAME=value, given the path of its OCI configuration.
+func (s *Simulation) Environment(ociConfig string) []string {
+	return []string{
+		"FOCUS_OCI_CONFIG_FILE=" + ociConfig,
+		"FOCUS_OCI_ENDPOINT=" + s.OCIURL,
+		"FOCUS_OCI_NAMESPACE=" + s.Namespace,
+		"FOCUS_OCI_BUCKET=" + s.OCIBucket,
+		"FOCUS_OCI_REGION=" + s.OCIRegion,
+		"FOCUS_S3_ENDPOINT=" + s.S3URL,
+		"FOCUS_S3_BUCKET_PATH=s3://" + s.S3Bucket + "/simulated/0/account",
+		"FOCUS_S3_REGION=" + s.S3Region,
+		"FOCUS_S3_PATH_STYLE=true",
+		"FOCUS_S3_ACCESS_KEY_ID=" + s.AccessKeyID,
+		"FOCUS_S3_SECRET_ACCESS_KEY=" + s.SecretAccessKey,
+	}
+}

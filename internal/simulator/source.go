@@ -89,7 +89,8 @@ func (s *Source) Add(objects ...Object) {
 
 // Generate fills the bucket with n objects that exist only as a function: at
 // must give distinct names in ascending order, and the same object for the
-// same index. Listings of any size then need no memory.
+// same index, and is called concurrently. Listings of any size then need no
+// memory.
 func (s *Source) Generate(n int, at func(i int) Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
