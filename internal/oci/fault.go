@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -26,6 +27,19 @@ const (
 
 // notOracle is an answer that Object Storage does not give.
 type notOracle struct{ error }
+
+// foreign marks an error as notOracle when an answer came as a whole and the
+// SDK could not read it. On some it panics, and reports its stack.
+func foreign(err error) error {
+	var answer common.ServiceError
+	transport := isA[*url.Error](err) || isA[stalledError](err) || isA[net.Error](err) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
+	if err == nil || transport || errors.As(err, &answer) {
+		return err
+	}
+	text, _, _ := strings.Cut(err.Error(), "\nStack:")
+	return notOracle{errors.New("the answer cannot be read: " + oneLine(text))}
+}
 
 // otherVersion is an answer with another version than the one asked for.
 type otherVersion struct{ etag string }
@@ -94,7 +108,7 @@ func (c *Client) unauthenticated(f *messages.Fault, answer answerError, resp *ht
 		f.Remedy = fmt.Sprintf("set the clock of this machine: it says %s, Oracle's says %s", local.Format(time.RFC3339), remote.Format(time.RFC3339))
 		return
 	}
-	if remote.IsZero() && strings.Contains(strings.ToLower(answer.GetMessage()), "skew") {
+	if strings.Contains(strings.ToLower(answer.GetMessage()), "clock skew") {
 		f.Class = messages.ClockSkew
 		f.Remedy = fmt.Sprintf("set the clock of this machine: it says %s", local.Format(time.RFC3339))
 		return
@@ -180,11 +194,11 @@ func unreached(err error) (error, string) {
 		remedy = "check oci.endpoint and the proxy: Object Storage does not redirect"
 	case isA[*tls.CertificateVerificationError](err), isA[x509.UnknownAuthorityError](err), isA[x509.HostnameError](err), isA[x509.CertificateInvalidError](err):
 		remedy = "the certificate is not trusted: name the CA of your proxy in SSL_CERT_FILE, and check the clock and oci.endpoint"
-	case isA[tls.RecordHeaderError](err), isA[tls.AlertError](err):
-		remedy = "the other side does not speak TLS 1.2 or newer: check oci.endpoint and the proxy"
+	case isA[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch), failedIn(err, "remote error"):
+		remedy = "TLS 1.2 or newer is needed: check oci.endpoint and the proxy"
 	case isA[*net.DNSError](err):
 		remedy = "the name of the host cannot be resolved: check DNS and oci.region"
-	case proxied(err):
+	case failedIn(err, "proxyconnect"):
 		remedy = proxyRemedy
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
@@ -193,7 +207,7 @@ func unreached(err error) (error, string) {
 	return err, remedy
 }
 
-func proxied(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "proxyconnect"
+func failedIn(err error, op string) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == op
 }

@@ -152,7 +152,7 @@ func (c *Client) list(ctx context.Context, op string, req objectstorage.ListObje
 	limited, cancel := context.WithTimeout(ctx, listDeadline)
 	defer cancel()
 	resp, err := c.sdk.ListObjects(detach(limited), req)
-	if err == nil {
+	if err = foreign(err); err == nil {
 		var p page
 		if p, err = read(resp); err == nil {
 			return p, nil

@@ -27,7 +27,7 @@ func (c *Client) Open(ctx context.Context, name, etag string) (messages.Object, 
 	}
 	resp, err := c.sdk.GetObject(detach(ctx), req)
 	raw := resp.RawResponse
-	if err == nil && raw.StatusCode != http.StatusOK {
+	if err = foreign(err); err == nil && raw.StatusCode != http.StatusOK {
 		err = notOracle{fmt.Errorf("the answer has the status %s", raw.Status)}
 	}
 	if err == nil && etag != "" && raw.Header.Get("etag") != "" && raw.Header.Get("etag") != etag {
