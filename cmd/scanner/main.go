@@ -1,0 +1,6 @@
+// Command scanner is the role scanner of oracle-focus-agent, for containers that run one role each.
+package main
+
+import "oracle-focus-agent/internal/cli"
+
+func main() { cli.Main("scanner") }

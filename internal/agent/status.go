@@ -1,0 +1,185 @@
+// Package agent is what a running agent knows of itself and how others on the
+// same host ask it: its status, and requests over a Unix socket. It holds
+// nothing that a restart would miss; the ledger is the memory.
+package agent
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/messages"
+	"oracle-focus-agent/scanner"
+)
+
+// Status is what the agent tells of itself. It is also the status file.
+type Status struct {
+	Running     bool      `json:"running"`
+	Version     string    `json:"version"`
+	PID         int       `json:"pid"`
+	Started     time.Time `json:"started"`
+	At          time.Time `json:"at"`
+	Route       string    `json:"route"`
+	Source      string    `json:"source"`
+	Destination string    `json:"destination"`
+	// Ready is false while nothing can be copied; Problem says why.
+	Ready   bool   `json:"ready"`
+	Problem string `json:"problem,omitempty"`
+	// Since is the first report day that the agent is responsible for.
+	Since    messages.Day `json:"since,omitempty"`
+	LastScan *Scan        `json:"last_scan,omitempty"`
+	NextScan time.Time    `json:"next_scan,omitzero"`
+	// LastSuccess is the end of the last complete scan.
+	LastSuccess time.Time        `json:"last_success,omitzero"`
+	InFlight    []Transfer       `json:"in_flight"`
+	LastCopied  *Transfer        `json:"last_copied,omitempty"`
+	Queue       Queue            `json:"queue"`
+	Totals      Totals           `json:"totals"`
+	Gate        copier.GateState `json:"gate"`
+}
+
+// Scan is how the last scan went.
+type Scan struct {
+	scanner.Stats
+	Error string `json:"error,omitempty"`
+}
+
+// Queue counts what the broker holds.
+type Queue struct {
+	Live        uint64 `json:"live"`
+	Backfill    uint64 `json:"backfill"`
+	InFlight    int    `json:"in_flight"`
+	DeadLetters uint64 `json:"dead_letters"`
+	Error       string `json:"error,omitempty"`
+}
+
+// A Transfer is one file on its way or at its end.
+type Transfer struct {
+	Object  string    `json:"object"`
+	Key     string    `json:"key"`
+	Size    int64     `json:"size"`
+	Bytes   int64     `json:"bytes"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+}
+
+// Totals count since the start of the process.
+type Totals struct {
+	Transferred int   `json:"transferred"`
+	Adopted     int   `json:"adopted"`
+	Recorded    int   `json:"recorded"`
+	Retried     int   `json:"retried"`
+	Failed      int   `json:"failed"`
+	Bytes       int64 `json:"bytes"`
+}
+
+// A Board gathers the status from what happens. It is safe for concurrent use.
+type Board struct {
+	mu     sync.Mutex
+	status Status
+	flight map[string]Transfer
+}
+
+// NewBoard starts with what is known at the start.
+func NewBoard(s Status) *Board {
+	s.Running, s.Started = true, time.Now().UTC()
+	return &Board{status: s, flight: map[string]Transfer{}}
+}
+
+// Copier takes an event of the copier.
+func (b *Board) Copier(e copier.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	name := e.Object.Name
+	switch e.Kind {
+	case copier.Started:
+		b.flight[name] = Transfer{Object: name, Key: e.Report.Key, Size: e.Object.Size, Started: time.Now().UTC()}
+		return
+	case copier.Progress:
+		t := b.flight[name]
+		t.Bytes += e.Bytes
+		b.flight[name] = t
+		return
+	case copier.Finished:
+		b.finished(e)
+	case copier.Retrying, copier.Held:
+		b.status.Totals.Retried++
+	case copier.Died:
+		b.status.Totals.Failed++
+	}
+	delete(b.flight, name)
+}
+
+func (b *Board) finished(e copier.Event) {
+	t := b.flight[e.Object.Name]
+	t.Object, t.Key, t.Size, t.Ended = e.Object.Name, e.Report.Key, e.Object.Size, time.Now().UTC()
+	switch e.Record.Copy.How {
+	case messages.HowAdopted:
+		b.status.Totals.Adopted++
+	case messages.HowRecorded:
+		b.status.Totals.Recorded++
+	default:
+		b.status.Totals.Transferred++
+		b.status.Totals.Bytes += e.Object.Size
+		b.status.LastCopied = &t
+	}
+}
+
+// Scanned takes the end of a scan and when the next one is due.
+func (b *Board) Scanned(st scanner.Stats, err error, next time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Scan{Stats: st}
+	if err != nil {
+		s.Error = err.Error()
+	} else {
+		b.status.LastSuccess = time.Now().UTC()
+	}
+	b.status.LastScan, b.status.NextScan = &s, next.UTC()
+}
+
+// Gate takes a change of the copier's gate.
+func (b *Board) Gate(g copier.GateState) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Gate = g
+}
+
+// Since takes the begin of responsibility.
+func (b *Board) Since(d messages.Day) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Since = d
+}
+
+// Status returns a copy of what is known now.
+func (b *Board) Status() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.status
+	s.At = time.Now().UTC()
+	s.InFlight = slices.SortedFunc(maps.Values(b.flight), func(x, y Transfer) int { return strings.Compare(x.Object, y.Object) })
+	s.Ready, s.Problem = true, ""
+	switch {
+	case s.Gate.Open:
+		s.Ready, s.Problem = false, "the "+string(s.Gate.Side)+" fails for every file ("+string(s.Gate.Class)+")"
+		if s.Gate.Err != nil {
+			s.Problem += ": " + s.Gate.Err.Error()
+		}
+	case s.LastScan != nil && s.LastScan.Error != "":
+		s.Ready, s.Problem = false, s.LastScan.Error
+	}
+	return s
+}
+
+// Problem is the error of the queue, or nil.
+func (q Queue) Problem() error {
+	if q.Error == "" {
+		return nil
+	}
+	return errors.New(q.Error)
+}

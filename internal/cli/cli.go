@@ -1,0 +1,93 @@
+// Package cli is the command line: it reads the configuration, wires the parts
+// to each other and turns errors into exit codes. Nothing else wires, and
+// nothing below this package reads arguments, the environment or the terminal.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// An Env is what a command sees of the operating system.
+type Env struct {
+	Args           []string // without the program's name
+	Environ        []string // name=value
+	Stdout, Stderr io.Writer
+}
+
+// Main runs the command line of this process and ends it. A role is put before
+// the arguments: cmd/scanner is "oracle-focus-agent scanner".
+func Main(role ...string) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal ends the work in order; the second ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(Run(ctx, Env{
+		Args: append(role, os.Args[1:]...), Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
+	}))
+}
+
+// Run executes one command and returns its exit code.
+func Run(ctx context.Context, env Env) int {
+	a := &app{env: env}
+	root := a.root()
+	root.SetArgs(env.Args)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	if _, said := errors.AsType[*silent](err); err != nil && !said {
+		fmt.Fprintf(env.Stderr, "error: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+// An app is one run of the command line.
+type app struct {
+	env    Env
+	config string // --config
+	quiet  bool
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "oracle-focus-agent",
+		Short: "Bring Oracle's FOCUS cost reports to Umbrella, each once and byte for byte",
+		Long: `oracle-focus-agent copies the FOCUS cost reports that Oracle writes to OCI Object
+Storage into the S3 path that Umbrella assigned. Each report arrives once, byte
+for byte, and is visible only after its bytes were verified.
+
+Exit codes: 0 success · 1 error, or a file failed · 2 configuration ·
+3 authentication · 4 already running · 5 not running · 130 interrupted`,
+		SilenceUsage: true, SilenceErrors: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.PersistentFlags().StringVar(&a.config, "config", "", "configuration file (default $FOCUS_CONFIG, ./config.yaml, /etc/oracle-focus-agent/config.yaml)")
+	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, and log only warnings")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &coded{exitConfig, err} })
+	root.AddCommand(a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(),
+		a.statusCommand(), a.setupCommand(), a.failedCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand())
+	return root
+}
+
+func (a *app) getenv(name string) string {
+	value := ""
+	for _, entry := range a.env.Environ {
+		if v, ok := cutName(entry, name); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+func cutName(entry, name string) (value string, ok bool) {
+	if len(entry) > len(name) && entry[:len(name)] == name && entry[len(name)] == '=' {
+		return entry[len(name)+1:], true
+	}
+	return "", false
+}

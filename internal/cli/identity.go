@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/messages"
+)
+
+// change says what an operator means by a changed source or destination.
+type change struct {
+	accept bool // --accept-new-destination
+	moved  bool // --moved
+	dryRun bool
+}
+
+func identityOf(cfg *config.Config, n messages.Naming) messages.Identity {
+	return messages.Identity{
+		Namespace: cfg.OCI.Namespace, Bucket: cfg.OCI.Bucket, Prefix: cfg.OCI.Prefix,
+		S3Bucket: cfg.S3.Bucket(), S3Prefix: cfg.S3.KeyPrefix(), Template: n.Template(),
+	}
+}
+
+// settleIdentity compares the configured route with the one that the ledger was
+// written for, before any effect. A difference that no flag explains is refused:
+// else a changed destination would read as "everything is done".
+func settleIdentity(ctx context.Context, ledger copier.Ledger, cfg *config.Config, n messages.Naming, c change) (messages.Identity, error) {
+	want := identityOf(cfg, n)
+	for range 5 {
+		have, revision, err := readIdentity(ctx, ledger, cfg.OCI.Name)
+		if err != nil {
+			return have, err
+		}
+		next, err := decideIdentity(cfg.OCI.Name, have, want, revision == 0, c)
+		if err != nil || next == have || c.dryRun {
+			return next, err
+		}
+		raw, err := next.Encode()
+		if err != nil {
+			return next, err
+		}
+		_, err = ledger.Write(ctx, messages.IdentityKey(cfg.OCI.Name), raw, revision)
+		if !errors.Is(err, messages.Conflict) {
+			return next, err
+		}
+	}
+	return want, fmt.Errorf("record the identity of route %s: %w", cfg.OCI.Name, messages.Conflict)
+}
+
+func readIdentity(ctx context.Context, ledger copier.Ledger, route string) (messages.Identity, uint64, error) {
+	raw, revision, err := ledger.Read(ctx, messages.IdentityKey(route))
+	if err != nil || raw == nil {
+		return messages.Identity{}, 0, err
+	}
+	have, err := messages.DecodeIdentity(raw)
+	return have, revision, err
+}
+
+func decideIdentity(route string, have, want messages.Identity, fresh bool, c change) (messages.Identity, error) {
+	if fresh {
+		want.Created = time.Now().UTC()
+		return want, nil
+	}
+	want.Schema, want.Epoch, want.Created = have.Schema, have.Epoch, have.Created
+	differences := have.Differences(want)
+	switch {
+	case len(differences) == 0 || c.moved:
+		return want, nil
+	case c.accept:
+		want.Epoch++ // every record is of an older epoch now, so everything is due
+		return want, nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "the ledger of route %q speaks of another source or destination:\n", route)
+	for _, d := range differences {
+		fmt.Fprintf(&b, "  %s: was %q, is now %q\n", d.Field, d.Old, d.New)
+	}
+	b.WriteString("nothing was copied; say what is meant:\n" +
+		"  --accept-new-destination  copy everything that this installation is responsible for again\n" +
+		"  --moved                   it is the same data in a new place; copy only what is new\n" +
+		"  or give the new route a name of its own (oci.name), with a ledger of its own")
+	return want, &coded{exitConfig, errors.New(b.String())}
+}

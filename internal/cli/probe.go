@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"oracle-focus-agent/internal/agent"
+	"oracle-focus-agent/internal/nats"
+)
+
+// probeKey is the name, below the destination path, of the multipart upload that
+// proves the right to write. It is aborted and never becomes an object.
+const probeKey = "oracle-focus-agent-access-check"
+
+func (a *app) testCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "test", Short: "Check the configuration, OCI, S3 and NATS; changes nothing", Args: cobra.NoArgs,
+		Long: `Check the configuration, the access to OCI (signature and listing), the right to
+write to S3 (by a multipart upload that is created and aborted, which leaves no
+object) and NATS. Each line says what is wrong and what to do.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.test(cmd.Context()) },
+	}
+}
+
+// A probe is one line of `test`.
+type probe struct {
+	name string
+	run  func(context.Context, *route) (detail string, err error)
+}
+
+func (a *app) test(ctx context.Context) error {
+	cfg, naming, err := a.load(nil)
+	if err != nil {
+		return err
+	}
+	a.line("ok", "configuration", "valid")
+	r := &route{cfg: cfg, naming: naming, log: quietLog()}
+	defer func() { _ = r.close() }() // nothing was changed that could be lost
+	code := exitOK
+	if err := r.openSides(ctx); err != nil {
+		a.line("FAIL", "credentials", err.Error())
+		return quietly(exitCode(err))
+	}
+	for _, p := range []probe{{"oci", probeOCI}, {"s3", probeS3}, {"nats", probeNATS}} {
+		detail, err := p.run(ctx, r)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			a.line("FAIL", p.name, err.Error())
+			code = worse(code, exitCode(err))
+			continue
+		}
+		a.line("ok", p.name, detail)
+	}
+	return quietly(code)
+}
+
+// worse of two exit codes: 130 beats 2 beats 3 beats 1.
+func worse(x, y int) int {
+	for _, code := range []int{exitInterrupted, exitConfig, exitAuth, exitRunning, exitError} {
+		if x == code || y == code {
+			return code
+		}
+	}
+	return exitOK
+}
+
+func (a *app) line(verdict, name, detail string) {
+	fmt.Fprintf(a.env.Stdout, "%-5s %-14s %s\n", verdict, name, detail)
+}
+
+func probeOCI(ctx context.Context, r *route) (string, error) {
+	p, err := r.source.Check(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !p.Found {
+		return fmt.Sprintf("%s answers, but lists nothing below %q yet", r.source.Endpoint(), r.cfg.OCI.Prefix), nil
+	}
+	return fmt.Sprintf("%s accepts the signature and lists %q", r.source.Endpoint(), p.First.Name), nil
+}
+
+func probeS3(ctx context.Context, r *route) (string, error) {
+	if err := r.dest.Check(ctx, r.cfg.S3.KeyPrefix()+probeKey); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("may write below s3://%s/%s (%s)", r.cfg.S3.Bucket(), r.cfg.S3.KeyPrefix(), r.dest.Region()), nil
+}
+
+func probeNATS(ctx context.Context, r *route) (string, error) {
+	if r.cfg.Embedded() {
+		return probeEmbedded(ctx, r)
+	}
+	r.cfg.NATS.Manage = string(nats.Verify)
+	if err := r.openQueue(ctx, "test"); err != nil {
+		return "", err
+	}
+	s, err := r.conn.Status(ctx, r.assets)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s %s, stream %s: %d files waiting", s.Server, s.Version, r.assets.Files.Name, s.Live.Waiting+s.Backfill.Waiting), nil
+}
+
+func probeEmbedded(ctx context.Context, r *route) (string, error) {
+	var s agent.Status
+	err := agent.Ask(ctx, r.cfg.State.Dir, "/v1/status", struct{}{}, &s)
+	if err == nil {
+		return fmt.Sprintf("embedded in the running agent (PID %d)", s.PID), s.Queue.Problem()
+	}
+	if !errors.Is(err, agent.ErrNotRunning) {
+		return "", err
+	}
+	if _, err := os.Stat(r.cfg.StoreDir()); err != nil {
+		return "embedded; its files will be made in " + r.cfg.StoreDir(), nil
+	}
+	if r.unlock, err = lockState(r.cfg); err != nil {
+		return "", err
+	}
+	r.cfg.NATS.Manage = string(nats.Verify)
+	if err := r.openQueue(ctx, "test"); err != nil {
+		return "", err
+	}
+	return "embedded, files in " + r.cfg.StoreDir(), nil
+}

@@ -1,0 +1,316 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/internal/agent"
+	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/messages"
+	"oracle-focus-agent/scanner"
+)
+
+func addChange(cmd *cobra.Command, c *change) {
+	cmd.Flags().BoolVar(&c.accept, "accept-new-destination", false, "the source or destination changed: copy everything again")
+	cmd.Flags().BoolVar(&c.moved, "moved", false, "the source or destination changed, but holds the same data")
+	cmd.MarkFlagsMutuallyExclusive("accept-new-destination", "moved")
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var c change
+	cmd := &cobra.Command{
+		Use: "run", Short: "Scan and copy in the foreground until a signal", Args: cobra.NoArgs,
+		Example: "  oracle-focus-agent run --config config.yaml",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context(), c) },
+	}
+	addChange(cmd, &c)
+	return cmd
+}
+
+func (a *app) scannerCommand() *cobra.Command {
+	var c change
+	cmd := &cobra.Command{
+		Use: "scanner", Short: "Only scan, and queue for copiers on any host", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.role(cmd.Context(), "scanner", c, func(ctx context.Context, g *running) { g.scan(ctx) })
+		},
+	}
+	addChange(cmd, &c)
+	return cmd
+}
+
+func (a *app) copierCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "copier", Short: "Only copy what scanners queue; run as many as you like", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.role(cmd.Context(), "copier", change{}, func(ctx context.Context, g *running) { g.copy(ctx) })
+		},
+	}
+}
+
+// running is an agent at work.
+type running struct {
+	*route
+	board  *agent.Board
+	wake   chan struct{}
+	stop   context.CancelFunc
+	copies *copier.Copier
+
+	mu    sync.Mutex
+	syncs map[*agent.Sync]bool // that want to see the copier's events
+}
+
+// role runs one of the two roles over an external queue. It takes no lock: any
+// number of them may run on one host.
+func (a *app) role(ctx context.Context, name string, c change, work func(context.Context, *running)) (err error) {
+	cfg, naming, err := a.load(nil)
+	if err != nil {
+		return err
+	}
+	if cfg.Embedded() {
+		return &coded{exitConfig, fmt.Errorf("%s needs a NATS server that others can reach: set nats.url (FOCUS_NATS_URL or NATS_URL); on one host, `run` needs none", name)}
+	}
+	log, closeLog := a.logger(cfg, a.env.Stderr)
+	defer closeLog()
+	r := &route{cfg: cfg, naming: naming, log: log}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.open(ctx, name, c); err != nil {
+		return interrupted(ctx, err)
+	}
+	g := r.running()
+	log.Info("started", "role", name, "version", version(), "route", cfg.OCI.Name)
+	work(ctx, g)
+	log.Info("stopped", "role", name)
+	return nil
+}
+
+// interrupted turns what a signal during the start broke into a clean end.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (r *route) running() *running {
+	g := &running{route: r, wake: make(chan struct{}, 1), syncs: map[*agent.Sync]bool{}}
+	g.board = agent.NewBoard(agent.Status{
+		Version: version(), PID: os.Getpid(), Route: r.cfg.OCI.Name,
+		Source:      fmt.Sprintf("oci://%s@%s/%s", r.cfg.OCI.Bucket, r.cfg.OCI.Namespace, r.cfg.OCI.Prefix),
+		Destination: "s3://" + r.cfg.S3.Bucket() + "/" + r.cfg.S3.KeyPrefix(),
+	})
+	r.gate.Changed = g.gateChanged
+	g.copies = r.copier()
+	g.copies.Observe = g.event
+	return g
+}
+
+func (g *running) gateChanged(s copier.GateState) {
+	g.board.Gate(s)
+	if s.Open {
+		g.log.Error("the "+string(s.Side)+" fails for every file; waiting for it", "class", s.Class, "err", s.Err)
+		return
+	}
+	g.log.Info("files are being copied again")
+}
+
+func (g *running) event(e copier.Event) {
+	g.board.Copier(e)
+	if e.Kind == copier.Progress {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for s := range g.syncs {
+		s.Event(e)
+	}
+}
+
+func (g *running) scan(ctx context.Context) {
+	s := g.scanner()
+	s.Wake, s.Finished = g.wake, g.scanned
+	s.Run(ctx)
+}
+
+func (g *running) scanned(st scanner.Stats, err error) {
+	g.board.Scanned(st, err, time.Now().Add(g.cfg.Agent.PollInterval.Std()))
+	if err == nil {
+		g.log.Info("sync complete", "scan", st.Scan, "discovered", st.Discovered, "queued", st.Published+st.Queued,
+			"skipped", st.Done, "failed", st.Failed, "ineligible", ineligible(st), "seconds", st.Seconds)
+	}
+	g.save()
+}
+
+func ineligible(st scanner.Stats) (n int) {
+	for _, count := range st.Ineligible {
+		n += count
+	}
+	return n
+}
+
+func (g *running) copy(ctx context.Context) {
+	context.AfterFunc(ctx, func() { g.log.Info("shutdown signal received, finishing the transfers in flight", "grace", grace) })
+	g.copies.Run(ctx)
+}
+
+// save writes the status file, for `status` after the end.
+func (g *running) save() {
+	if g.server == nil && g.unlock == nil { // a role without a state directory
+		return
+	}
+	if err := agent.WriteStatus(g.cfg.State.Dir, g.board.Status()); err != nil {
+		g.log.Warn("the status file could not be written", "err", err)
+	}
+}
+
+// run is both roles, with the lock, the socket and, without nats.url, the queue.
+func (a *app) run(ctx context.Context, c change) (err error) {
+	cfg, naming, err := a.load(nil)
+	if err != nil {
+		return err
+	}
+	if !cfg.Agent.DaemonMode || cfg.Advanced.DryRun {
+		return a.sync(ctx, syncOptions{change: c, dryRun: cfg.Advanced.DryRun})
+	}
+	log, closeLog := a.logger(cfg, a.env.Stderr)
+	defer closeLog()
+	r := &route{cfg: cfg, naming: naming, log: log}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if r.unlock, err = lockState(cfg); err != nil {
+		return err
+	}
+	if err := r.open(ctx, "run", c); err != nil {
+		return interrupted(ctx, err)
+	}
+	g := r.running()
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	g.stop = stop
+	closeSocket, err := agent.Listen(cfg.State.Dir, g.answers())
+	if err != nil {
+		return &coded{exitConfig, err}
+	}
+	defer closeSocket()
+	log.Info("started", "version", version(), "route", cfg.OCI.Name, "state", cfg.State.Dir, "interval", cfg.Agent.PollInterval.Std())
+	g.firstPlan(work, a)
+	var roles sync.WaitGroup
+	roles.Go(func() { g.scan(work) })
+	roles.Go(func() { g.copy(work) })
+	roles.Go(func() { g.learnSince(work) })
+	roles.Wait()
+	g.save()
+	log.Info("stopped")
+	return nil
+}
+
+// firstPlan tells what the first run of an installation is about to do.
+func (g *running) firstPlan(ctx context.Context, a *app) {
+	raw, _, err := g.ledger.Read(ctx, messages.MarksKey(g.cfg.OCI.Name))
+	if err != nil || raw != nil {
+		return
+	}
+	p, err := makePlan(ctx, g.scanner())
+	if err != nil {
+		g.log.Warn("no plan could be made; scanning goes on", "err", err)
+		return
+	}
+	fmt.Fprint(a.env.Stderr, p.text())
+}
+
+// learnSince shows the begin of responsibility once the first scan has set it.
+func (g *running) learnSince(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		raw, _, err := g.ledger.Read(ctx, messages.MarksKey(g.cfg.OCI.Name))
+		if m, bad := messages.DecodeMarks(raw); err == nil && raw != nil && bad == nil {
+			g.board.Since(m.Since)
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// answers is what the socket of a running agent serves.
+func (g *running) answers() map[string]agent.Answer {
+	return map[string]agent.Answer{
+		"/v1/status": func(ctx context.Context, _ []byte) (any, error) { return g.status(ctx), nil },
+		"/v1/stop": func(context.Context, []byte) (any, error) {
+			g.stop()
+			return struct{}{}, nil
+		},
+		"/v1/sync":   g.answerSync,
+		"/v1/failed": func(ctx context.Context, _ []byte) (any, error) { return listFailed(ctx, g.ledger) },
+		"/v1/retry":  g.answerRetry,
+	}
+}
+
+func (g *running) status(ctx context.Context) agent.Status {
+	s := g.board.Status()
+	q, err := g.conn.Status(ctx, g.assets)
+	s.Queue = queueOf(q)
+	if err != nil {
+		s.Queue.Error, s.Ready, s.Problem = err.Error(), false, "the queue does not answer: "+err.Error()
+	}
+	return s
+}
+
+func queueOf(q nats.Status) agent.Queue {
+	return agent.Queue{
+		Live: q.Live.Waiting, Backfill: q.Backfill.Waiting,
+		InFlight: q.Live.InFlight + q.Backfill.InFlight, DeadLetters: q.Dead,
+	}
+}
+
+// answerSync scans at once, beside the loop, and waits for the result: two
+// scanners at once are harmless.
+func (g *running) answerSync(ctx context.Context, body []byte) (any, error) {
+	var o syncRequest
+	if err := json.Unmarshal(body, &o); err != nil {
+		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
+	}
+	if o.DryRun {
+		return makePlan(ctx, g.scanner())
+	}
+	s := g.sync()
+	g.mu.Lock()
+	g.syncs[s] = true
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.syncs, s)
+	}()
+	sum, err := s.Run(ctx)
+	return syncAnswer{sum, errText(err), exitOf(sum, err)}, nil
+}
+
+func (g *running) answerRetry(ctx context.Context, body []byte) (any, error) {
+	var names []string
+	if err := json.Unmarshal(body, &names); err != nil {
+		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
+	}
+	return g.retryFailed(ctx, names)
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// quietLog is for the parts of a process that should not be heard.
+func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

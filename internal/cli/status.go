@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"oracle-focus-agent/internal/agent"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Tell what the agent of this host is doing (exit 5: not running)", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// status asks the running agent; where none answers it shows what the last one
+// wrote. It never starts anything.
+func (a *app) status(ctx context.Context, asJSON bool) error {
+	cfg, _, err := a.load(nil)
+	if err != nil {
+		return err
+	}
+	var s agent.Status
+	err = agent.Ask(ctx, cfg.State.Dir, "/v1/status", struct{}{}, &s)
+	stopped := errors.Is(err, agent.ErrNotRunning)
+	if err != nil && !stopped {
+		return err
+	}
+	if stopped {
+		if s, err = agent.ReadStatus(cfg.State.Dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("read the last status: %w", err)
+		}
+	}
+	if asJSON {
+		enc := json.NewEncoder(a.env.Stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(s)
+	} else {
+		err = printStatus(a.env.Stdout, s)
+	}
+	if err == nil && stopped {
+		err = quietly(exitNotRunning)
+	}
+	return err
+}
+
+func printStatus(out io.Writer, s agent.Status) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	if !s.Running {
+		row("agent", "not running")
+		if s.At.IsZero() {
+			return w.Flush()
+		}
+		row("last seen", "%s", when(s.At))
+	} else {
+		row("agent", "running, PID %d, up %s, version %s", s.PID, time.Since(s.Started).Round(time.Second), s.Version)
+		if s.Ready {
+			row("ready", "yes")
+		} else {
+			row("ready", "NO: %s", s.Problem)
+		}
+	}
+	row("route", "%s: %s -> %s", s.Route, s.Source, s.Destination)
+	if s.Since != "" {
+		row("responsible", "from %s on; history unknown before", s.Since)
+	}
+	if sc := s.LastScan; sc != nil {
+		row("last scan", "%s: %d discovered, %d queued, %d done, %d failed", when(sc.Started), sc.Discovered, sc.Published+sc.Queued, sc.Done, sc.Failed)
+		if sc.Error != "" {
+			row("", "FAILED: %s", sc.Error)
+		}
+	}
+	if s.Running {
+		row("next scan", "%s", when(s.NextScan))
+		row("queue", "%d waiting, %d backfill, %d in flight", s.Queue.Live, s.Queue.Backfill, s.Queue.InFlight)
+	}
+	row("last success", "%s", when(s.LastSuccess))
+	t := s.Totals
+	row("since start", "%d transferred (%s), %d adopted, %d recorded, %d retries, %d failed", t.Transferred, humanize.IBytes(uint64(t.Bytes)), t.Adopted, t.Recorded, t.Retried, t.Failed)
+	if c := s.LastCopied; c != nil {
+		row("last copied", "%s, %s", c.Key, when(c.Ended))
+	}
+	for _, f := range s.InFlight {
+		row("in flight", "%s  %s of %s  %s/s", f.Key, humanize.IBytes(uint64(f.Bytes)), humanize.IBytes(uint64(f.Size)),
+			humanize.IBytes(uint64(float64(f.Bytes)/max(time.Since(f.Started).Seconds(), 0.001))))
+	}
+	return w.Flush()
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC") + " (" + humanize.Time(t) + ")"
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/internal/agent"
+	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/messages"
+)
+
+type syncOptions struct {
+	change
+	dryRun  bool
+	json    bool
+	timeout time.Duration
+}
+
+// syncRequest and syncAnswer travel over the agent's socket.
+type syncRequest struct {
+	DryRun bool `json:"dry_run"`
+}
+
+type syncAnswer struct {
+	Summary agent.Summary `json:"summary"`
+	Error   string        `json:"error,omitempty"`
+	Exit    int           `json:"exit"`
+}
+
+func (a *app) syncCommand() *cobra.Command {
+	var o syncOptions
+	cmd := &cobra.Command{
+		Use: "sync", Short: "Scan once, copy until every file found is settled, and end", Args: cobra.NoArgs,
+		Long: `Scan once, copy until every file of this scan is settled, print a summary and end.
+Beside a running agent, the agent does the work and this command waits for it.`,
+		Example: "  oracle-focus-agent sync --config config.yaml\n  oracle-focus-agent sync --dry-run",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.sync(cmd.Context(), o) },
+	}
+	addChange(cmd, &o.change)
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print what would be copied and change nothing")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print the summary as one JSON object")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "give up after this time and name the files that are not settled")
+	return cmd
+}
+
+func (a *app) sync(ctx context.Context, o syncOptions) error {
+	cfg, naming, err := a.load(nil)
+	if err != nil {
+		return err
+	}
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, &coded{exitError, fmt.Errorf("not settled within %v", o.timeout)})
+		defer cancel()
+	}
+	if o.dryRun || cfg.Advanced.DryRun {
+		return a.plan(ctx, cfg, naming, o)
+	}
+	if !o.accept && !o.moved && cfg.State.Dir != "" {
+		var answer syncAnswer
+		err := agent.Ask(ctx, cfg.State.Dir, "/v1/sync", syncRequest{}, &answer)
+		switch {
+		case err == nil:
+			return a.closeSync(o, answer.Summary, answer.Error, answer.Exit)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !errors.Is(err, agent.ErrNotRunning):
+			return err
+		}
+	}
+	return a.syncAlone(ctx, cfg, naming, o)
+}
+
+// syncAlone does the whole work in this process.
+func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, o syncOptions) (err error) {
+	p := a.progress()
+	log, closeLog := a.logger(cfg, p.logs())
+	defer closeLog()
+	r := &route{cfg: cfg, naming: naming, log: log}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if cfg.Embedded() {
+		if r.unlock, err = lockState(cfg); err != nil {
+			return err
+		}
+	}
+	c := o.change
+	if err := r.open(ctx, "sync", c); err != nil {
+		return err
+	}
+	sum, err := r.syncObserved(ctx, p, func(copier.Event) {})
+	p.end()
+	if ctx.Err() != nil && err == nil {
+		err = context.Cause(ctx)
+	}
+	return a.closeSync(o, sum, errText(err), exitOf(sum, err))
+}
+
+// syncObserved runs the copier for the time of one sync.
+func (r *route) syncObserved(ctx context.Context, p *progress, observe func(copier.Event)) (agent.Summary, error) {
+	s := r.sync()
+	work, stop := context.WithCancel(ctx)
+	c := r.copier()
+	c.Observe = func(e copier.Event) {
+		p.event(e)
+		observe(e)
+		if e.Kind != copier.Progress {
+			s.Event(e)
+		}
+	}
+	var copying sync.WaitGroup
+	copying.Go(func() { c.Run(work) })
+	sum, err := s.Run(ctx)
+	stop()
+	copying.Wait()
+	return sum, err
+}
+
+// exitOf a sync: 130 beats 2 beats 3 beats 1.
+func exitOf(sum agent.Summary, err error) int {
+	if err != nil {
+		return exitCode(err)
+	}
+	code := exitOK
+	for _, f := range sum.Failures {
+		if code = max(code, exitError); f.Class.Credentials() {
+			code = exitAuth
+		}
+	}
+	return code
+}
+
+// closeSync prints the result of a sync and turns it into the command's error.
+func (a *app) closeSync(o syncOptions, sum agent.Summary, problem string, exit int) error {
+	if o.json {
+		enc := json.NewEncoder(a.env.Stdout)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(sum); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.env.Stdout, "Sync complete: %d transferred, %d adopted, %d skipped, %d ineligible, %d failed of %d discovered; %s in %.1f s\n",
+			sum.Transferred, sum.Adopted, sum.Skipped, sum.Ineligible, sum.Failed, sum.Discovered, humanize.IBytes(uint64(sum.Bytes)), sum.Seconds)
+	}
+	printFailures(a.env.Stderr, sum)
+	if problem != "" {
+		fmt.Fprintf(a.env.Stderr, "error: %s\n", problem)
+	}
+	return quietly(exit)
+}
+
+func printFailures(w io.Writer, sum agent.Summary) {
+	const most = 50
+	for i, f := range sum.Failures {
+		if i == most {
+			fmt.Fprintf(w, "… and %d more\n", len(sum.Failures)-most)
+			return
+		}
+		fmt.Fprintf(w, "failed: %s: %s\n", f.Object, f.Reason)
+	}
+}

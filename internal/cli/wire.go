@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/internal/agent"
+	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/internal/logging"
+	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/oci"
+	"oracle-focus-agent/internal/s3"
+	"oracle-focus-agent/messages"
+	"oracle-focus-agent/scanner"
+)
+
+// partBuffers is how many part buffers a process holds at most.
+const partBuffers = 12
+
+// grace is how long copies in flight may go on after a signal.
+const grace = 20 * time.Second
+
+// load reads the configuration and makes the logger.
+func (a *app) load(overrides map[string]string) (*config.Config, messages.Naming, error) {
+	cfg, warnings, err := config.Load(config.Options{Path: a.config, Environ: a.env.Environ, Overrides: overrides})
+	for _, w := range warnings {
+		fmt.Fprintf(a.env.Stderr, "warning: %v\n", w)
+	}
+	if err != nil {
+		return nil, messages.Naming{}, err
+	}
+	n, err := messages.NewNaming(cfg.Naming.Template, cfg.Naming.DateFormat, cfg.Naming.Separator, cfg.Naming.AllowNested)
+	if err != nil {
+		return nil, n, &coded{exitConfig, err}
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(96<<20 + partBuffers*cfg.Advanced.ChunkSizeBytes*3/2)
+	}
+	return cfg, n, nil
+}
+
+func (a *app) logger(cfg *config.Config, stream io.Writer) (*slog.Logger, func() error) {
+	level := cfg.Logging.SlogLevel()
+	if a.quiet {
+		level = max(level, slog.LevelWarn)
+	}
+	return logging.New(logging.Options{
+		Level: level, Style: cfg.Logging.Style(), Stream: stream,
+		File: cfg.Logging.File, MaxSizeMB: cfg.Logging.MaxSizeMB, Backups: cfg.Logging.BackupCount,
+	})
+}
+
+// A route is everything of one process that works on one route.
+type route struct {
+	cfg      *config.Config
+	naming   messages.Naming
+	log      *slog.Logger
+	assets   messages.Assets
+	report   nats.Report  // of the setup
+	server   *nats.Server // nil with an external queue
+	conn     *nats.Conn
+	ledger   *nats.Ledger
+	identity messages.Identity
+	source   *oci.Client
+	dest     *s3.Client
+	gate     *copier.Gate
+	unlock   func() error
+}
+
+// lockState takes the lock of the state directory, which one agent holds while
+// it runs. It is exit code 4 where another holds it.
+func lockState(cfg *config.Config) (unlock func() error, err error) {
+	dir := cfg.State.Dir
+	if dir == "" {
+		return nil, &coded{exitConfig, errors.New("state.dir is not set and there is no home directory to default to; set state.dir")}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, &coded{exitConfig, fmt.Errorf("state.dir: %w; set state.dir to a directory that this user can write", err)}
+	}
+	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, &coded{exitConfig, fmt.Errorf("lock %s: %w", dir, err)}
+	}
+	if !ok {
+		return nil, &coded{exitRunning, fmt.Errorf("an agent is already running on %s; see `oracle-focus-agent status`", dir)}
+	}
+	return lock.Unlock, nil
+}
+
+// openQueue connects to the queue and makes sure that its assets are right; with
+// no nats.url it starts the embedded server.
+func (r *route) openQueue(ctx context.Context, role string) (err error) {
+	cfg := r.cfg
+	r.assets = messages.Define(cfg.NATS.Prefix, cfg.OCI.Name, cfg.NATS.Replicas, cfg.NATS.AckWait.Std())
+	host, _ := os.Hostname()
+	opts := nats.Options{
+		URLs: []string{cfg.NATS.URL}, Creds: cfg.NATS.Creds, NKeyFile: cfg.NATS.NkeyFile,
+		CA: cfg.NATS.TLS.CA, Cert: cfg.NATS.TLS.Cert, Key: cfg.NATS.TLS.Key, Name: role + "/" + host, Log: r.log,
+	}
+	if cfg.Embedded() {
+		if r.server, err = nats.StartEmbedded(nats.EmbeddedOptions{StoreDir: cfg.StoreDir(), Log: r.log}); err != nil {
+			return lockedAs(err)
+		}
+		opts.InProcess = r.server
+	}
+	if r.conn, err = nats.Connect(ctx, opts); err != nil {
+		return err
+	}
+	if r.report, err = nats.Setup(ctx, r.conn, r.assets, nats.Manage(cfg.Manage())); err != nil {
+		return err
+	}
+	if r.server != nil {
+		if err = nats.RecreateConsumers(ctx, r.conn, r.assets); err != nil {
+			return err
+		}
+	}
+	r.ledger, err = r.conn.Ledger(ctx, r.assets.State, cfg.OCI.Name)
+	return err
+}
+
+func lockedAs(err error) error {
+	if errors.Is(err, nats.ErrLocked) {
+		return &coded{exitRunning, err}
+	}
+	return &coded{exitConfig, err}
+}
+
+// openSides prepares the source and the destination; neither connects yet.
+func (r *route) openSides(ctx context.Context) (err error) {
+	cfg := r.cfg
+	if r.source, err = oci.Open(oci.Options{
+		ConfigFile: cfg.OCI.ConfigFile, Profile: cfg.OCI.Profile, Origin: cfg.Origin("oci.config_file"),
+		Namespace: cfg.OCI.Namespace, Bucket: cfg.OCI.Bucket, Prefix: cfg.OCI.Prefix,
+		Region: cfg.OCI.Region, Endpoint: cfg.OCI.Endpoint,
+		Stall: cfg.Advanced.StallTimeout.Std(), Connections: cfg.Agent.MaxConcurrentTransfers + 1,
+	}); err != nil {
+		return err
+	}
+	r.dest, err = s3.Open(ctx, s3.Options{
+		Bucket: cfg.S3.Bucket(), Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint, Profile: cfg.S3.Profile,
+		AccessKeyID: cfg.S3.AccessKeyID.Reveal(), SecretAccessKey: cfg.S3.SecretAccessKey.Reveal(), SessionToken: cfg.S3.SessionToken.Reveal(),
+		PathStyle: cfg.S3.PathStyle, Connections: max(cfg.Agent.MaxConcurrentTransfers, partBuffers) + 1,
+	})
+	if err != nil {
+		return &coded{exitConfig, err}
+	}
+	return nil
+}
+
+// open wires a whole route. The caller closes it, also after an error.
+func (r *route) open(ctx context.Context, role string, c change) error {
+	if err := r.openSides(ctx); err != nil {
+		return err
+	}
+	if err := r.openQueue(ctx, role); err != nil {
+		return err
+	}
+	id, err := settleIdentity(ctx, r.ledger, r.cfg, r.naming, c)
+	r.identity = id
+	r.gate = &copier.Gate{Probe: r.cfg.Retry.ProbeInterval.Std()}
+	return err
+}
+
+// close ends what open began, in the opposite order.
+func (r *route) close() error {
+	var errs []error
+	if r.conn != nil {
+		r.conn.Close()
+	}
+	if r.server != nil {
+		errs = append(errs, r.server.Shutdown())
+	}
+	if r.source != nil {
+		r.source.Close()
+	}
+	if r.dest != nil {
+		r.dest.Close()
+	}
+	if r.unlock != nil {
+		errs = append(errs, r.unlock())
+	}
+	return errors.Join(errs...)
+}
+
+func (r *route) rules() messages.Rules {
+	return messages.Rules{
+		Prefix: r.cfg.OCI.Prefix, MaxSize: r.cfg.Advanced.MaxFileSize(),
+		KeyPrefix: r.cfg.S3.KeyPrefix(), Naming: r.naming,
+	}
+}
+
+func (r *route) scanner() scanner.Scanner {
+	return scanner.Scanner{
+		Lister: r.source, Ledger: r.ledger, Marks: r.ledger, Publisher: r.conn.Publisher(r.cfg.NATS.Prefix),
+		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch,
+		Since: messages.Day(r.cfg.Agent.Since), Lookback: r.cfg.Agent.LookbackDays,
+		Interval: r.cfg.Agent.PollInterval.Std(), Log: r.log,
+	}
+}
+
+func (r *route) copier() *copier.Copier {
+	host, _ := os.Hostname()
+	return &copier.Copier{
+		Queue: r.conn.Queue(r.assets), Ledger: r.ledger, Dead: r.conn.DeadLetters(r.cfg.NATS.Prefix),
+		Source: r.source, Objects: r.dest, Uploads: r.dest, Parts: r.dest,
+		Gate: r.gate, Budget: copier.NewBudget(partBuffers, r.cfg.Advanced.ChunkSizeBytes),
+		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch, Born: r.identity.Created,
+		Worker: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: r.cfg.Agent.MaxConcurrentTransfers,
+		AckWait: r.assets.Live.AckWait, Chunk: r.cfg.Advanced.ChunkSizeBytes,
+		Retry: copier.Retry{
+			Initial: r.cfg.Retry.InitialDelay.Std(), Max: r.cfg.Retry.MaxDelay.Std(), Multiplier: r.cfg.Retry.BackoffMultiplier,
+		},
+		DeadAfter: r.cfg.Retry.DeadAfter.Std(), Grace: grace, Log: r.log,
+	}
+}
+
+// sync is one sync over this route.
+func (r *route) sync() *agent.Sync {
+	return &agent.Sync{Scanner: r.scanner(), Watch: r.watch, Gate: r.gate, MaxAttempts: r.cfg.Retry.MaxRetries}
+}
+
+func (r *route) watch(ctx context.Context, seen func(string, messages.Record)) {
+	err := r.ledger.Watch(ctx, true, func(e nats.Entry) {
+		if e.Err == nil && !e.Erased {
+			seen(e.Key, e.Record)
+		}
+	})
+	if err != nil {
+		r.log.Warn("the ledger cannot be watched", "err", err)
+	}
+}
