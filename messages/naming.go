@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Naming maps a report to its key below the destination path. Every Naming that
@@ -94,6 +95,9 @@ func (n Naming) check(allowNested bool) error {
 		return errors.New("it must contain {basename} exactly once")
 	}
 	key := n.Key("2006-01-02", "x.csv.gz")
+	if !utf8.ValidString(key) {
+		return errors.New("keys must be valid UTF-8")
+	}
 	if strings.IndexFunc(key, func(r rune) bool { return unicode.IsSpace(r) || unprintable(r) }) >= 0 {
 		return errors.New("keys must not contain spaces or control characters")
 	}
