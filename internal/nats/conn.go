@@ -129,7 +129,10 @@ func (c *Conn) checkJetStream(ctx context.Context) error {
 // nothing of it runs any more.
 func (c *Conn) Close() {
 	if c.nc.IsConnected() {
-		_ = c.nc.FlushTimeout(2 * time.Second)
+		// FlushTimeout would share its timers between synctest bubbles.
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		_ = c.nc.FlushWithContext(ctx)
+		cancel()
 	}
 	c.nc.Close()
 	<-c.closed

@@ -41,6 +41,9 @@ func dial(ctx context.Context, o Options, opts []natsgo.Option) (*natsgo.Conn, e
 			return nil, f
 		}
 		if !pause(ctx, reconnectWait/2+rand.N(reconnectWait)) {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, fmt.Errorf("%s: %w", op, ctx.Err())
+			}
 			return nil, f
 		}
 	}

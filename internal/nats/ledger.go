@@ -12,14 +12,15 @@ import (
 
 // A Ledger is the bucket as one route sees it.
 type Ledger struct {
-	conn  *Conn
-	kv    jetstream.KeyValue
-	route string
+	conn *Conn
+	kv   jetstream.KeyValue
+	// bucket and route are names.
+	bucket, route string
 }
 
 // Ledger binds the bucket, which must exist.
 func (c *Conn) Ledger(ctx context.Context, b messages.Bucket, route string) (*Ledger, error) {
-	l := &Ledger{conn: c, route: route}
+	l := &Ledger{conn: c, bucket: b.Name, route: route}
 	err := c.call(ctx, "open the ledger", func(ctx context.Context) (err error) {
 		l.kv, err = c.js.KeyValue(ctx, b.Name)
 		return err

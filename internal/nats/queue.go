@@ -67,9 +67,15 @@ func (q *Queue) pull(ctx context.Context, from messages.Consumer, wait time.Dura
 	if err := nc.PublishRequest(nextSubject(from), sub.Subject, nextRequest(wait)); err != nil {
 		return nil, q.conn.fault(ctx, op, err)
 	}
-	msg, err := await(ctx, inbox, wait+callTimeout)
+	// A request that does not wait is answered at once: its answer is awaited in
+	// any case, so that no message is lost that was on its way.
+	patience := ctx
+	if wait == 0 {
+		patience = context.WithoutCancel(ctx)
+	}
+	msg, err := await(patience, inbox, wait+callTimeout)
 	if ctx.Err() != nil {
-		q.handBack(ctx, sub, inbox, msg)
+		q.handBack(ctx, inbox, msg)
 		return nil, fmt.Errorf("%s: %w", op, ctx.Err())
 	}
 	if msg == nil || err != nil {
@@ -92,42 +98,37 @@ func nextRequest(wait time.Duration) []byte {
 // await returns the message, nil where the server says that there is none, or
 // what else the server says.
 func await(ctx context.Context, inbox <-chan *natsgo.Msg, limit time.Duration) (*natsgo.Msg, error) {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-timer.C:
-			return nil, natsgo.ErrTimeout
-		case msg := <-inbox:
-			if done, err := status(msg); err != nil || done {
-				return nil, err
-			} else if msg.Reply != "" && !isStatus(msg) {
-				return msg, nil
-			}
+		msg, err := receive(ctx, inbox, limit)
+		if err != nil || !isStatus(msg) {
+			return msg, err
+		}
+		switch code := msg.Header.Get("Status"); code {
+		case "100": // a heartbeat
+		case "404", "408": // no messages; none in time
+			return nil, nil
+		case "503":
+			return nil, natsgo.ErrNoResponders
+		default:
+			return nil, fmt.Errorf("the server answered %s %q", code, msg.Header.Get("Description"))
 		}
 	}
 }
 
-func isStatus(m *natsgo.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status") != "" }
-
-// status reads what is not a message; done says that there is none.
-func status(m *natsgo.Msg) (done bool, err error) {
-	if !isStatus(m) {
-		return false, nil
-	}
-	switch code := m.Header.Get("Status"); code {
-	case "100": // a heartbeat
-		return false, nil
-	case "404", "408": // no messages; none in time
-		return true, nil
-	case "503":
-		return false, natsgo.ErrNoResponders
-	default:
-		return false, fmt.Errorf("the server answered %s %q", code, m.Header.Get("Description"))
+func receive(ctx context.Context, inbox <-chan *natsgo.Msg, limit time.Duration) (*natsgo.Msg, error) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-timer.C:
+		return nil, natsgo.ErrTimeout
+	case msg := <-inbox:
+		return msg, nil
 	}
 }
+
+func isStatus(m *natsgo.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status") != "" }
 
 // describe turns the bare "no responders" into what it means here.
 func describe(c messages.Consumer, err error) error {
@@ -141,27 +142,22 @@ func describe(c messages.Consumer, err error) error {
 	}
 }
 
-// handBack ends a pull whose caller has gone. A message that was on its way is
-// refused, so that it goes to another worker now and not after the ack wait. It
-// takes one round trip; where that fails the ack wait does the same later.
-func (q *Queue) handBack(ctx context.Context, sub *natsgo.Subscription, inbox <-chan *natsgo.Msg, msg *natsgo.Msg) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	// Drain tells the server first and keeps the inbox open until it has answered:
-	// after the flush nothing more can come.
-	if sub.Drain() != nil || q.conn.nc.FlushWithContext(ctx) != nil {
-		return
-	}
-	for {
-		if msg != nil && !isStatus(msg) {
-			_, _ = q.conn.nc.RequestWithContext(ctx, msg.Reply, []byte("-NAK"))
-		}
+// handBack refuses a message whose taker has gone, so that it goes to another
+// worker now and not after the ack wait. Where that fails, or a message was sent
+// while a waiting request was given up, the ack wait does it later.
+func (q *Queue) handBack(ctx context.Context, inbox <-chan *natsgo.Msg, msg *natsgo.Msg) {
+	if msg == nil {
 		select {
 		case msg = <-inbox:
 		default:
-			return
 		}
 	}
+	if msg == nil || isStatus(msg) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, _ = q.conn.nc.RequestWithContext(ctx, msg.Reply, []byte("-NAK"))
 }
 
 func (q *Queue) delivery(msg *natsgo.Msg) (*copier.Delivery, error) {

@@ -3,7 +3,6 @@ package nats
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -222,7 +221,10 @@ func (ch change) apply(ctx context.Context, c *Conn, r *Report) error {
 	}
 	err := c.call(ctx, verb+" "+ch.name, ch.do)
 	if apiCode(err) != 0 {
-		return fmt.Errorf("%w; the user needs the permissions and limits for it", err)
+		return &messages.Fault{
+			Class: messages.Queue, Op: verb + " " + ch.name, Err: err,
+			Remedy: "check nats.replicas, the limits of the account, and that no other stream takes these subjects",
+		}
 	}
 	if err == nil {
 		*done = append(*done, ch.name)

@@ -1,12 +1,9 @@
 package nats
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -52,7 +49,8 @@ func (l *Ledger) follow(ctx context.Context, f func(Entry), opts ...jetstream.Wa
 			if e == nil {
 				continue
 			}
-			if rec, ok := record(e); ok {
+			r := row{e.Key(), e.Value(), e.Revision(), e.Operation() != jetstream.KeyValuePut}
+			if rec, ok := r.entry(); ok {
 				f(rec)
 			}
 		}
@@ -74,8 +72,4 @@ func (l *Ledger) watch(ctx context.Context, keys string, opts ...jetstream.Watch
 		for range w.Updates() {
 		}
 	}, nil
-}
-
-func inOrder(m map[string]OpenUpload) []OpenUpload {
-	return slices.SortedFunc(maps.Values(m), func(a, b OpenUpload) int { return cmp.Compare(a.Key, b.Key) })
 }

@@ -1,0 +1,281 @@
+package nats_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/internal/natstest"
+	"oracle-focus-agent/messages"
+)
+
+func TestLiveComesBeforeBackfill(t *testing.T) {
+	w := newWorld(t, time.Minute)
+	w.mustPublish(messages.Backfill, "old")
+	w.mustPublish(messages.Live, "fresh")
+	if d := w.next(true); d == nil || d.Subject != "focus.files.live.main.fresh" || d.Deliveries != 1 {
+		t.Fatalf("Next = %+v, want fresh", d)
+	}
+	if d := w.next(false); d != nil {
+		t.Fatalf("Next without backfill = %+v, want nothing", d)
+	}
+	d := w.next(true)
+	if d == nil || d.Subject != "focus.files.backfill.main.old" {
+		t.Fatalf("Next = %+v, want old", d)
+	}
+	m, err := messages.DecodeDiscovered(d.Data)
+	if err != nil || m.Object.Name != "old" {
+		t.Errorf("the message is %+v, %v, want old", m, err)
+	}
+}
+
+func TestNextWaitsForALiveMessage(t *testing.T) {
+	w := newWorld(t, time.Minute)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for w.status().Live.Workers == 0 { // until Next waits
+		}
+		w.publish(messages.Live, file("late"))
+	})
+	defer wg.Wait()
+	if d := w.next(true); d == nil || d.Subject != "focus.files.live.main.late" {
+		t.Errorf("Next = %+v, want late", d)
+	}
+}
+
+func TestOneRouteNeverGetsTheFilesOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, time.Minute)
+		other := natstest.Setup(t, w.conn, "focus", "other", time.Minute)
+		w.mustPublish(messages.Live, "mine")
+		d, err := w.conn.Queue(other).Next(t.Context(), true)
+		if d != nil || err != nil {
+			t.Errorf("Next of the other route = %+v, %v, want nothing", d, err)
+		}
+	})
+}
+
+func TestRedeliveryExactlyAfterAckWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 5*time.Minute)
+		w.mustPublish(messages.Live, "a")
+		w.take()
+		lent := time.Now()
+		d := w.take()
+		// Next asks every two seconds and its last request was waiting.
+		if got := time.Since(lent); got < 5*time.Minute || got > 5*time.Minute+100*time.Millisecond {
+			t.Errorf("redelivered after %v, want 5m", got)
+		}
+		if d.Deliveries != 2 {
+			t.Errorf("Deliveries = %d, want 2", d.Deliveries)
+		}
+	})
+}
+
+func TestRenewalsKeepTheMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 5*time.Minute)
+		w.mustPublish(messages.Live, "a")
+		d := w.take()
+		for range 60 {
+			time.Sleep(time.Minute)
+			if err := d.Renew(t.Context()); err != nil {
+				t.Fatalf("Renew: %v", err)
+			}
+			if other := w.next(false); other != nil {
+				t.Fatalf("redelivered in spite of renewals")
+			}
+		}
+		w.settle(d, copier.Verdict{Act: copier.Ack})
+		if s := w.status(); s.Messages != 0 || s.Live.InFlight != 0 {
+			t.Errorf("after the ack %+v, want an empty queue", s)
+		}
+	})
+}
+
+func TestNakDelayIsExact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, want := range []time.Duration{0, time.Second, 7 * time.Minute, 3 * time.Hour} {
+			w := newWorld(t, 5*time.Minute)
+			w.mustPublish(messages.Live, "a")
+			w.settle(w.take(), copier.Verdict{Act: copier.Nak, Delay: want})
+			begin := time.Now()
+			var d *copier.Delivery
+			for d == nil {
+				d = w.next(false)
+			}
+			if got := time.Since(begin); got < want || got > want+100*time.Millisecond {
+				t.Errorf("handed out after %v, want %v", got, want)
+			}
+			if d.Deliveries != 2 {
+				t.Errorf("Deliveries = %d, want 2", d.Deliveries)
+			}
+		}
+	})
+}
+
+func TestTermFreesTheSubjectAndGivesTheReason(t *testing.T) {
+	w := newWorld(t, time.Minute)
+	advisories, err := w.conn.NATS().SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mustPublish(messages.Live, "a")
+	d := w.take()
+	w.settle(d, copier.Verdict{Act: copier.Term, Reason: "hash differs three times"})
+	again := file("a")
+	again.Generation = 1
+	if !w.publish(messages.Backfill, again) {
+		t.Error("Publish after Term = false, want true")
+	}
+	msg, err := advisories.NextMsg(5 * time.Second)
+	if err != nil || !strings.Contains(string(msg.Data), "hash differs three times") {
+		t.Errorf("advisory = %v, %v, want the reason", msg, err)
+	}
+}
+
+// The library's Consume and Messages ask for a second message after a reconnect.
+func TestReconnectNeverPrefetches(t *testing.T) {
+	w := newWorld(t, time.Minute)
+	for _, n := range []string{"a", "b", "c", "d"} {
+		w.mustPublish(messages.Live, n)
+	}
+	for range 3 {
+		d := w.take()
+		if err := w.conn.NATS().ForceReconnect(); err != nil {
+			t.Fatal(err)
+		}
+		if err := until(t, func() bool { return w.conn.Health() == nil }); err != nil {
+			t.Fatal(err)
+		}
+		if s := w.status(); s.Live.InFlight != 1 {
+			t.Errorf("InFlight = %d after a reconnect while busy, want 1", s.Live.InFlight)
+		}
+		if d.Deliveries != 1 {
+			t.Errorf("Deliveries = %d, want 1", d.Deliveries)
+		}
+		w.settle(d, copier.Verdict{Act: copier.Ack})
+	}
+}
+
+func TestRestartOfTheServerLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 5*time.Minute)
+		for _, n := range []string{"a", "b", "c"} {
+			w.mustPublish(messages.Live, n)
+		}
+		first := w.take()
+		w.srv.Restart(t)
+		if err := until(t, func() bool { return w.conn.Health() == nil }); err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]int{}
+		for len(seen) < 3 {
+			d := w.take()
+			seen[d.Subject] = d.Deliveries
+			w.settle(d, copier.Verdict{Act: copier.Ack})
+		}
+		if seen[first.Subject] != 2 {
+			t.Errorf("Deliveries of the one in flight = %d, want 2", seen[first.Subject])
+		}
+		if s := w.status(); s.Messages != 0 {
+			t.Errorf("%d messages left, want 0", s.Messages)
+		}
+	})
+}
+
+func TestCancelledNextHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 5*time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		_, err := w.conn.Queue(w.assets).Next(ctx, true)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) > 1100*time.Millisecond {
+			t.Errorf("Next = %v after %v, want the error of its context after 1s", err, time.Since(begin))
+		}
+		w.mustPublish(messages.Live, "a")
+		if d := w.next(false); d == nil || d.Deliveries != 1 {
+			t.Errorf("Next = %+v, want the first delivery", d)
+		}
+	})
+}
+
+func TestDeletedConsumerIsAnErrorThatSaysSo(t *testing.T) {
+	w := newWorld(t, time.Minute)
+	js, _ := jetstream.New(w.conn.NATS())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for w.status().Live.Workers == 0 {
+		}
+		if err := js.DeleteConsumer(t.Context(), w.assets.Live.Stream, w.assets.Live.Name); err != nil {
+			t.Error(err)
+		}
+	})
+	_, err := w.conn.Queue(w.assets).Next(t.Context(), true)
+	wg.Wait()
+	if messages.ClassOf(err) != messages.Queue || !strings.Contains(err.Error(), "Consumer Deleted") {
+		t.Errorf("Next while the consumer is deleted = %v, want that it was deleted", err)
+	}
+	_, err = w.conn.Queue(w.assets).Next(t.Context(), true)
+	if messages.ClassOf(err) != messages.Queue || !strings.Contains(err.Error(), "setup") {
+		t.Errorf("Next of a deleted consumer = %v, want a remedy", err)
+	}
+}
+
+func TestSettleOfADeletedConsumerIsAnError(t *testing.T) {
+	w := newWorld(t, time.Minute)
+	w.mustPublish(messages.Live, "a")
+	d := w.take()
+	js, _ := jetstream.New(w.conn.NATS())
+	if err := js.DeleteStream(t.Context(), w.assets.Files.Name); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []copier.Verdict{{Act: copier.Ack}, {Act: copier.Nak}, {Act: copier.Term}} {
+		if err := d.Settle(t.Context(), v); messages.ClassOf(err) != messages.Queue {
+			t.Errorf("Settle(%+v) = %v, want class queue", v, err)
+		}
+	}
+	if err := d.Renew(t.Context()); messages.ClassOf(err) != messages.Queue {
+		t.Errorf("Renew = %v, want class queue", err)
+	}
+}
+
+func TestNextWithoutAConnectionIsAnErrorAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, time.Minute)
+		w.srv.Stop()
+		if err := until(t, func() bool { return w.conn.Health() != nil }); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		d, err := w.conn.Queue(w.assets).Next(t.Context(), true)
+		if d != nil || messages.ClassOf(err) != messages.Queue || time.Since(begin) > 0 {
+			t.Errorf("Next = %v, %v after %v, want class queue at once", d, err, time.Since(begin))
+		}
+		if s, err := w.conn.Status(t.Context(), w.assets); err == nil || s.Connected {
+			t.Errorf("Status = %+v, %v, want that it is not connected", s, err)
+		}
+	})
+}
+
+// until waits for a condition, ten seconds at most. In a bubble the time is fake.
+func until(t testing.TB, ok func() bool) error {
+	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			return errors.New("the condition did not come true in 10s")
+		}
+		<-tick.C
+	}
+	return nil
+}
