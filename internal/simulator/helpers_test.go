@@ -20,7 +20,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// testKey is generated once: RSA keys are slow to make.
 func newKey(t *testing.T) *simulator.Key {
 	t.Helper()
 	key, err := simulator.NewKey()

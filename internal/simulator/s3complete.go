@@ -13,16 +13,24 @@ import (
 
 // completion is the body of CompleteMultipartUpload.
 type completion struct {
-	XMLName xml.Name `xml:"CompleteMultipartUpload"`
-	Parts   []struct {
-		PartNumber        int
-		ETag              string
-		ChecksumCRC32     string
-		ChecksumCRC32C    string
-		ChecksumCRC64NVME string
-		ChecksumSHA1      string
-		ChecksumSHA256    string
-	} `xml:"Part"`
+	XMLName xml.Name        `xml:"CompleteMultipartUpload"`
+	Parts   []completedPart `xml:"Part"`
+}
+
+type completedPart struct {
+	PartNumber        int
+	ETag              string
+	ChecksumCRC32     string
+	ChecksumCRC32C    string
+	ChecksumCRC64NVME string
+	ChecksumSHA1      string
+	ChecksumSHA256    string
+}
+
+// sums is the listed checksums by algorithm, empty where none is listed.
+func (c completedPart) sums() map[string]string {
+	return map[string]string{"CRC32": c.ChecksumCRC32, "CRC32C": c.ChecksumCRC32C, "CRC64NVME": c.ChecksumCRC64NVME,
+		"SHA1": c.ChecksumSHA1, "SHA256": c.ChecksumSHA256}
 }
 
 // completeUpload verifies the list of parts, assembles them out of sight,
@@ -86,26 +94,36 @@ func (s *S3) chooseParts(u *upload, wanted *completion) ([]*part, *s3Error) {
 		if i > 0 && w.PartNumber <= wanted.Parts[i-1].PartNumber {
 			return nil, errInvalid("InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number.")
 		}
-		p := u.parts[w.PartNumber]
-		sums := map[string]string{"CRC32": w.ChecksumCRC32, "CRC32C": w.ChecksumCRC32C, "CRC64NVME": w.ChecksumCRC64NVME,
-			"SHA1": w.ChecksumSHA1, "SHA256": w.ChecksumSHA256}
-		if p == nil || unquote(w.ETag) != p.etag() || !p.agrees(sums) {
-			e := errInvalid("InvalidPart", "One or more of the specified parts could not be found. "+
-				"The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
-			return nil, e.with("UploadId", u.id).with("PartNumber", strconv.Itoa(w.PartNumber)).with("ETag", unquote(w.ETag))
-		}
-		if u.algorithm != "" && u.kind == "COMPOSITE" && sums[u.algorithm] == "" {
-			return nil, errInvalid("InvalidRequest", fmt.Sprintf("The upload was created using a %s checksum. The complete request must "+
-				"include the checksum for each part. It was missing for part %d in the request.", strings.ToLower(u.algorithm), w.PartNumber))
-		}
-		if i < len(wanted.Parts)-1 && p.size < minPart {
-			e := errInvalid("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
-			return nil, e.with("ProposedSize", strconv.FormatInt(p.size, 10)).with("MinSizeAllowed", strconv.Itoa(minPart)).
-				with("PartNumber", strconv.Itoa(w.PartNumber)).with("ETag", p.etag())
+		p, err := u.choose(w)
+		if err != nil {
+			return nil, err
 		}
 		parts = append(parts, p)
 	}
+	for _, p := range parts[:len(parts)-1] {
+		if p.size < minPart {
+			e := errInvalid("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
+			return nil, e.with("ProposedSize", strconv.FormatInt(p.size, 10)).with("MinSizeAllowed", strconv.Itoa(minPart)).
+				with("PartNumber", strconv.Itoa(p.number)).with("ETag", p.etag())
+		}
+	}
 	return parts, nil
+}
+
+// choose finds one part. S3.mu is held.
+func (u *upload) choose(w completedPart) (*part, *s3Error) {
+	p := u.parts[w.PartNumber]
+	sums := w.sums()
+	if p == nil || unquote(w.ETag) != p.etag() || !p.agrees(sums) {
+		e := errInvalid("InvalidPart", "One or more of the specified parts could not be found. "+
+			"The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
+		return nil, e.with("UploadId", u.id).with("PartNumber", strconv.Itoa(w.PartNumber)).with("ETag", unquote(w.ETag))
+	}
+	if u.algorithm != "" && u.kind == "COMPOSITE" && sums[u.algorithm] == "" {
+		return nil, errInvalid("InvalidRequest", fmt.Sprintf("The upload was created using a %s checksum. The complete request must "+
+			"include the checksum for each part. It was missing for part %d in the request.", strings.ToLower(u.algorithm), w.PartNumber))
+	}
+	return p, nil
 }
 
 // agrees tells whether the checksums that a completion lists for a part are
