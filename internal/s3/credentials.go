@@ -2,8 +2,12 @@ package s3
 
 import (
 	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
@@ -26,6 +30,28 @@ func (r reloading) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, noCredentials{err}
 	}
 	return c, nil
+}
+
+// A signer signs with AWS's own, which keeps a key that it once derived from a
+// secret for as long as the access key's id and the day stay the same. Where
+// only the secret was wrong, a correction would so have no effect.
+type signer struct{ current atomic.Pointer[v4.Signer] }
+
+func newSigner() *signer {
+	s := &signer{}
+	s.forget()
+	return s
+}
+
+func (s *signer) forget() {
+	s.current.Store(v4.NewSigner(func(o *v4.SignerOptions) {
+		o.DisableURIPathEscaping = true // keys are escaped once, as everywhere in S3
+	}))
+}
+
+// SignHTTP implements s3.HTTPSignerV4.
+func (s *signer) SignHTTP(ctx context.Context, c aws.Credentials, r *http.Request, payloadHash, service, region string, at time.Time, with ...func(*v4.SignerOptions)) error {
+	return s.current.Load().SignHTTP(ctx, c, r, payloadHash, service, region, at, with...)
 }
 
 // noCredentials marks errors that came before any request to S3.

@@ -47,6 +47,7 @@ func (c *Client) fault(ctx context.Context, op string, err error) error {
 	}
 	if f.Class == messages.Unauthenticated {
 		c.creds.Invalidate()
+		c.signer.forget()
 	}
 	return f
 }
@@ -215,11 +216,11 @@ func unreached(err error) (error, string) {
 	switch {
 	case isA[*tls.CertificateVerificationError](err), isA[x509.UnknownAuthorityError](err), isA[x509.HostnameError](err), isA[x509.CertificateInvalidError](err):
 		remedy = "the certificate is not trusted: name the CA of your proxy in SSL_CERT_FILE or AWS_CA_BUNDLE, and check the clock and s3.endpoint"
-	case isA[tls.RecordHeaderError](err), isA[tls.AlertError](err):
-		remedy = "the other side does not speak TLS 1.2 or newer: check s3.endpoint and the proxy"
+	case isA[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch), failedIn(err, "remote error"):
+		remedy = "TLS 1.2 or newer is needed: check s3.endpoint and the proxy"
 	case isA[*net.DNSError](err):
 		remedy = "the name of the host cannot be resolved: check DNS, s3.region and the bucket in s3.bucket_path"
-	case proxied(err):
+	case failedIn(err, "proxyconnect"):
 		remedy = proxyRemedy
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
@@ -228,7 +229,7 @@ func unreached(err error) (error, string) {
 	return err, remedy
 }
 
-func proxied(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "proxyconnect"
+func failedIn(err error, op string) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == op
 }

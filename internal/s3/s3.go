@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -27,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"oracle-focus-agent/copier"
 )
@@ -72,11 +74,14 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 type Client struct {
 	sdk    *s3.Client
 	creds  *aws.CredentialsCache
+	signer *signer
 	bucket string
 	region string
 	http   *http.Client
 	// patient waits for the first byte of an answer as long as the call lasts.
 	patient *http.Client
+	// pauses are those between the attempts of a call.
+	pauses []time.Duration
 }
 
 // Open reads the AWS configuration and prepares a client; it does not connect.
@@ -95,22 +100,32 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	}
 	c := &Client{
 		bucket: o.Bucket, region: cfg.Region,
-		creds: aws.NewCredentialsCache(reloading{load}),
-		http:  newHTTP(cfg, o.Connections, 2*time.Minute), patient: newHTTP(cfg, o.Connections, 0),
+		creds: aws.NewCredentialsCache(reloading{load}), signer: newSigner(),
+		http: newHTTP(cfg, o.Connections, 2*time.Minute), patient: newHTTP(cfg, o.Connections, 0),
+		pauses: []time.Duration{200 * time.Millisecond, time.Second},
 	}
 	c.sdk = s3.NewFromConfig(cfg, func(s *s3.Options) {
 		s.Credentials = c.creds
+		s.HTTPSignerV4 = c.signer
+		s.Logger = logging.Nop{} // all that it says comes back as an error, too
 		s.HTTPClient = c.http
 		s.UsePathStyle = o.PathStyle
 		s.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = attempts
 			r.RateLimiter = ratelimit.None // three attempts, whatever other calls meet
+			r.Backoff = retry.BackoffDelayerFunc(c.pause)
 		})
 		if o.Endpoint != "" {
 			s.BaseEndpoint = new(strings.TrimSuffix(o.Endpoint, "/"))
 		}
 	})
 	return c, nil
+}
+
+// pause is the one after the given attempt, which counts from 1; with jitter.
+func (c *Client) pause(attempt int, _ error) (time.Duration, error) {
+	d := c.pauses[min(attempt, len(c.pauses))-1]
+	return d/2 + rand.N(d/2+1), nil
 }
 
 func (o Options) check() error {
