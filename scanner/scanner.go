@@ -118,7 +118,7 @@ func (s *Scanner) window(m messages.Marks, now time.Time) window {
 	case m.Since != "":
 		w.since = min(m.Since, scan)
 	}
-	if now.Sub(m.Swept) >= sweepEvery {
+	if now.Sub(m.Swept).Abs() >= sweepEvery { // in the future: the clock was ahead, and would put off the next one
 		w.sweep, w.from = true, w.since
 	}
 	return w
