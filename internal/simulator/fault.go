@@ -213,7 +213,7 @@ func EmptyComplete200() Fault {
 	}}
 }
 
-// SlowComplete keeps the client waiting with white space, one piece each
+// SlowComplete keeps the client waiting with white space, one piece after each
 // interval, before the completion happens and its answer follows. As with S3,
 // the status is 200 whatever the outcome.
 func SlowComplete(pieces int, interval time.Duration) Fault {
@@ -222,11 +222,15 @@ func SlowComplete(pieces int, interval time.Duration) Fault {
 		body, _ := io.ReadAll(x.r.Body) // now: net/http drops what is unread when an answer begins
 		x.r.Body = io.NopCloser(bytes.NewReader(body))
 		x.w.Header().Set("Content-Type", "application/xml")
-		x.w.Write([]byte(xml.Header))
+		piece := xml.Header
 		for range pieces {
-			x.w.Write([]byte(" "))
-			http.NewResponseController(x.w).Flush()
+			// First the pause: an answer that begins while the client's
+			// transport has not seen the end of its own body breaks the
+			// connection, because the AWS SDK closes that body then.
 			x.pause(interval)
+			io.WriteString(x.w, piece)
+			http.NewResponseController(x.w).Flush()
+			piece = " "
 		}
 		rec := newRecorder()
 		next(rec, x.r)

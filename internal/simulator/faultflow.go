@@ -17,6 +17,8 @@ func (f Fault) run(x *exchange, next http.HandlerFunc) {
 	switch {
 	case f.shape != nil:
 		f.shape(x, next)
+	case f.act == nil: // the zero Fault
+		next(x.w, x.r)
 	case f.when == applied:
 		f.runApplied(x, next)
 	case f.when == midBody:

@@ -284,7 +284,7 @@ func TestFaultsOnComplete(t *testing.T) {
 		{"error in 200", simulator.Status(200, "InternalError"), false, func(_ *s3.CompleteMultipartUploadOutput, err error) bool {
 			return err != nil
 		}},
-		{"slow", simulator.SlowComplete(3, time.Millisecond), true, func(out *s3.CompleteMultipartUploadOutput, err error) bool {
+		{"slow", simulator.SlowComplete(3, 50*time.Millisecond), true, func(out *s3.CompleteMultipartUploadOutput, err error) bool {
 			return err == nil && out.ETag != nil && *out.ChecksumCRC32C == crc32cOf("only")
 		}},
 		{"lost", simulator.Lost(), true, func(_ *s3.CompleteMultipartUploadOutput, err error) bool {

@@ -14,6 +14,7 @@ type Options struct {
 	Days        int       // report days in the source
 	FilesPerDay int       // default 7
 	Rows        int       // of a usual report; default 200
+	FileSize    int64     // random bytes of this size in place of reports; for load, not for reading
 	LastDay     time.Time // last report day; default today
 
 	OCIAddress string // loopback host:port; default 127.0.0.1:0
@@ -121,6 +122,9 @@ func (o Options) source() *Source {
 	for _, object := range Month(o.Seed, o.LastDay, o.Days, o.FilesPerDay, o.Rows) {
 		if object.Created.After(now) {
 			object.Created, object.Modified = now, now
+		}
+		if o.FileSize > 0 {
+			object.Content = Random(o.Seed^nameSeed(object.Name), o.FileSize)
 		}
 		source.Add(object)
 	}
