@@ -59,13 +59,16 @@ type Conn struct {
 	denied   error         // the latest permission violation
 	deniedAt time.Time     // of denied
 	denial   chan struct{} // closed and replaced at each violation
+	lost     chan struct{} // closed and replaced when the connection is lost
+	renewed  chan struct{} // closed and replaced when it is there again
 }
 
 // Connect returns when the server has accepted the connection, is new enough and
 // has JetStream. A server that does not answer is tried again until ctx ends;
 // credentials that it refuses are an error at once.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
-	c := &Conn{log: o.Log, closed: make(chan struct{}), denial: make(chan struct{})}
+	c := &Conn{log: o.Log, closed: make(chan struct{})}
+	c.denial, c.lost, c.renewed = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -100,9 +103,7 @@ func (c *Conn) ready(ctx context.Context) error {
 func (c *Conn) checkJetStream(ctx context.Context) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	c.mu.Lock()
-	denial := c.denial
-	c.mu.Unlock()
+	denial := c.next(&c.denial)
 	go func() {
 		select {
 		case <-denial:
@@ -175,6 +176,19 @@ func (c *Conn) connected() error {
 		err = natsgo.ErrConnectionClosed
 	}
 	return connectFault("reach nats", err)
+}
+
+// next returns the channel that is closed at the next event of its kind.
+func (c *Conn) next(event *chan struct{}) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *event
+}
+
+// fire wakes all who wait for an event. c.mu is held.
+func fire(event *chan struct{}) {
+	close(*event)
+	*event = make(chan struct{})
 }
 
 // call runs f with the time that a single call may take.

@@ -117,37 +117,37 @@ func unusable(setting string, err error) error {
 }
 
 func (c *Conn) onError(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
-	if errors.Is(err, natsgo.ErrPermissionViolation) {
-		c.mu.Lock()
-		c.denied, c.deniedAt = err, time.Now()
-		close(c.denial)
-		c.denial = make(chan struct{})
-		c.mu.Unlock()
-		c.log.Error("nats refused an operation", "err", err)
+	if !errors.Is(err, natsgo.ErrPermissionViolation) {
+		c.log.Warn("nats reported an error", "err", err)
 		return
 	}
-	c.log.Warn("nats reported an error", "err", err)
+	c.log.Error("nats refused an operation", "err", err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.denied, c.deniedAt = err, time.Now()
+	fire(&c.denial)
 }
 
 func (c *Conn) onDisconnect(_ *natsgo.Conn, err error) {
-	if err == nil { // we closed it
-		return
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fire(&c.lost)
+	if err != nil { // else we closed it ourselves
+		c.lastErr = err
+		c.log.Warn("nats connection lost, reconnecting", "err", err)
 	}
-	c.setLastErr(err)
-	c.log.Warn("nats connection lost, reconnecting", "err", err)
 }
 
 func (c *Conn) onReconnect(nc *natsgo.Conn) {
-	c.setLastErr(nil)
 	c.log.Info("nats connection re-established", "server", nc.ConnectedServerName())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastErr = nil
+	fire(&c.renewed)
 }
 
 func (c *Conn) onReconnectError(_ *natsgo.Conn, err error) {
-	c.setLastErr(err)
 	c.log.Debug("nats does not accept the connection yet", "err", err)
-}
-
-func (c *Conn) setLastErr(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lastErr = err

@@ -3,6 +3,7 @@ package nats_test
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,4 +105,14 @@ func (w *world) ledger() *nats.Ledger {
 		w.Fatalf("Ledger: %v", err)
 	}
 	return l
+}
+
+// containsAll reports whether err is an error that says all of these.
+func containsAll(err error, texts ...string) bool {
+	for _, text := range texts {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			return false
+		}
+	}
+	return err != nil
 }

@@ -99,7 +99,7 @@ func nextRequest(wait time.Duration) []byte {
 // what else the server says.
 func await(ctx context.Context, inbox <-chan *natsgo.Msg, limit time.Duration) (*natsgo.Msg, error) {
 	for {
-		msg, err := receive(ctx, inbox, limit)
+		msg, err := receive(ctx, inbox, limit, nil)
 		if err != nil || !isStatus(msg) {
 			return msg, err
 		}
@@ -115,7 +115,8 @@ func await(ctx context.Context, inbox <-chan *natsgo.Msg, limit time.Duration) (
 	}
 }
 
-func receive(ctx context.Context, inbox <-chan *natsgo.Msg, limit time.Duration) (*natsgo.Msg, error) {
+// receive returns the next message of an inbox; lost, where given, ends it early.
+func receive(ctx context.Context, inbox <-chan *natsgo.Msg, limit time.Duration, lost <-chan struct{}) (*natsgo.Msg, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
@@ -123,6 +124,8 @@ func receive(ctx context.Context, inbox <-chan *natsgo.Msg, limit time.Duration)
 		return nil, ctx.Err()
 	case <-timer.C:
 		return nil, natsgo.ErrTimeout
+	case <-lost:
+		return nil, natsgo.ErrDisconnected
 	case msg := <-inbox:
 		return msg, nil
 	}

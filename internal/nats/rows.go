@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -103,7 +104,7 @@ func (l *Ledger) keys(ctx context.Context, filter string, offset int) (keys []st
 func (l *Ledger) values(ctx context.Context, keys []string) (rows []row, err error) {
 	for range rowTries {
 		rows, err = l.request(ctx, keys)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || !pause(ctx, 100*time.Millisecond) {
 			break
 		}
 	}
@@ -122,7 +123,7 @@ func (l *Ledger) request(ctx context.Context, keys []string) ([]row, error) {
 	if err != nil {
 		return nil, err // unreachable
 	}
-	nc := l.conn.nc
+	nc, lost := l.conn.nc, l.conn.next(&l.conn.lost)
 	inbox := make(chan *natsgo.Msg, len(keys)+8)
 	sub, err := nc.ChanSubscribe(nc.NewInbox(), inbox)
 	if err != nil {
@@ -132,14 +133,14 @@ func (l *Ledger) request(ctx context.Context, keys []string) ([]row, error) {
 	if err := nc.PublishRequest("$JS.API.DIRECT.GET."+l.stream(), sub.Subject, request); err != nil {
 		return nil, err
 	}
-	return l.collect(ctx, inbox, keys)
+	return l.collect(ctx, inbox, lost, keys)
 }
 
 // collect reads the answers up to the mark of the end, and checks that none is missing.
-func (l *Ledger) collect(ctx context.Context, inbox <-chan *natsgo.Msg, keys []string) ([]row, error) {
+func (l *Ledger) collect(ctx context.Context, inbox <-chan *natsgo.Msg, lost <-chan struct{}, keys []string) ([]row, error) {
 	found := make(map[string]row, len(keys))
 	for {
-		msg, err := receive(ctx, inbox, callTimeout)
+		msg, err := receive(ctx, inbox, callTimeout, lost)
 		if err != nil {
 			return nil, err
 		}

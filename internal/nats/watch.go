@@ -9,7 +9,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-var errWatchEnded = errors.New("the watch ended early")
+var (
+	errWatchEnded = errors.New("it ended early")
+	// errRenewed: the server that comes back after a restart knows nothing of a
+	// watch, and the library notices that only by the heartbeats that are missing.
+	errRenewed = errors.New("the connection was re-established")
+)
 
 // Watch calls f with each record of the route as it is written or erased, and
 // first, where initial is true, with all that stand. It returns nil when ctx
@@ -25,14 +30,18 @@ func (l *Ledger) Watch(ctx context.Context, initial bool, f func(Entry)) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		l.conn.log.Warn("the watch of the ledger ended, beginning again", "err", err)
-		pause(ctx, time.Second/2+rand.N(time.Second))
 		opts = nil // what was written meanwhile is among what stands
+		if errors.Is(err, errRenewed) {
+			continue
+		}
+		l.conn.log.Warn("watching the ledger failed, beginning again", "err", err)
+		pause(ctx, time.Second/2+rand.N(time.Second))
 	}
 	return nil
 }
 
 func (l *Ledger) follow(ctx context.Context, f func(Entry), opts ...jetstream.WatchOpt) error {
+	renewed := l.conn.next(&l.conn.renewed)
 	watch, stop, err := l.watch(ctx, l.route+".*.*.*.*", opts...)
 	if err != nil {
 		return err
@@ -42,6 +51,8 @@ func (l *Ledger) follow(ctx context.Context, f func(Entry), opts ...jetstream.Wa
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-renewed:
+			return errRenewed
 		case e, ok := <-watch.Updates():
 			if !ok {
 				return errWatchEnded
