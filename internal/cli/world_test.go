@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"hash/fnv"
 	"io"
 	"os"
 	"os/exec"
@@ -79,6 +80,12 @@ func (w *world) set(name, value string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.env[name] = value
+}
+
+func (w *world) unset(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.env, name)
 }
 
 func (w *world) environ() []string {
@@ -349,9 +356,13 @@ func sumOf(known map[simulator.Content]string, c simulator.Content) string {
 	return sum
 }
 
-// object is a report of random bytes for a day so many days ago.
+// object is a report for a day so many days ago, of random bytes that no other
+// name has.
 func object(daysAgo int, basename string, size int64) simulator.Object {
-	return simulator.Object{Name: nameOf(daysAgo, basename), Content: simulator.Random(uint64(size)+uint64(len(basename))<<40, size)}
+	name := nameOf(daysAgo, basename)
+	seed := fnv.New64()
+	io.WriteString(seed, name)
+	return simulator.Object{Name: name, Content: simulator.Random(seed.Sum64(), size)}
 }
 
 func nameOf(daysAgo int, basename string) string {
@@ -374,7 +385,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// agent is a command that goes on in this process until it is stopped.
+// A background is a command that goes on in this process until it is stopped.
 type background struct {
 	cancel context.CancelFunc
 	done   chan result
