@@ -91,12 +91,12 @@ func (s *sums) of(c Content, wantMD5, wantCRC bool) (string, string) {
 			s.md5, s.crc32c = known.declared()
 			return
 		}
-		s.md5, s.crc32c = digest(c.Open(0), wantMD5, wantCRC)
+		s.md5, s.crc32c = digest(c, wantMD5, wantCRC)
 	})
 	return s.md5, s.crc32c
 }
 
-func digest(r io.Reader, wantMD5, wantCRC bool) (string, string) {
+func digest(content Content, wantMD5, wantCRC bool) (string, string) {
 	var writers []io.Writer
 	m, c := md5.New(), crc32.New(castagnoli())
 	if wantMD5 {
@@ -106,7 +106,8 @@ func digest(r io.Reader, wantMD5, wantCRC bool) (string, string) {
 		writers = append(writers, c)
 	}
 	if len(writers) > 0 {
-		io.CopyBuffer(io.MultiWriter(writers...), r, make([]byte, 256<<10))
+		buffer := make([]byte, min(content.Size()+1, 256<<10)) // small ones are listed by the thousand
+		io.CopyBuffer(io.MultiWriter(writers...), content.Open(0), buffer)
 	}
 	return base64Sum(m), base64Sum(c)
 }
