@@ -10,8 +10,8 @@ import (
 	"oracle-focus-agent/internal/simulator"
 )
 
-// partSize is that of a world.
-const partSize = 5 << 20
+// worldPart is that of a world.
+const worldPart = 5 << 20
 
 func TestContentEncodingGzipArrivesAsStored(t *testing.T) {
 	t.Parallel()
@@ -46,9 +46,9 @@ func TestABodySlowerThanAMinuteIsNotCut(t *testing.T) {
 func TestAStalledBodyIsGivenUpAndTriedAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simulator.Options{}, "FOCUS_ADVANCED_STALL_TIMEOUT=1")
-	w.add(object(1, "small.csv.gz", 10_000), object(1, "large.csv.gz", 2*partSize))
+	w.add(object(1, "small.csv.gz", 10_000), object(1, "large.csv.gz", 2*worldPart))
 	w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "small", Times: 1, Do: simulator.Stall(1000, nil)})
-	w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "large", Times: 1, Do: simulator.Stall(partSize+1, nil)})
+	w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "large", Times: 1, Do: simulator.Stall(worldPart+1, nil)})
 	if got := w.sync(t, 0).Transferred; got != 2 {
 		t.Errorf("%d transferred, want 2", got)
 	}
@@ -77,7 +77,7 @@ func TestABrokenBodyIsNeverVisibleAndIsCopiedWhenTheFaultEnds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, simulator.Options{})
-			small, large := object(1, "victim-small.csv.gz", 1000), object(2, "victim-large.csv.gz", partSize+1000)
+			small, large := object(1, "victim-small.csv.gz", 1000), object(2, "victim-large.csv.gz", worldPart+1000)
 			w.add(small, large, object(1, "good.csv.gz", 1000))
 			end := w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "victim", Do: c.fault})
 
@@ -131,11 +131,11 @@ func TestEverySizeAroundAChunkArrives(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simulator.Options{})
 	want := map[string]string{} // how the bytes became visible, by key
-	for _, size := range []int64{0, 1, partSize - 1, partSize, partSize + 1, 2*partSize - 1, 2 * partSize, 2*partSize + 1} {
+	for _, size := range []int64{0, 1, worldPart - 1, worldPart, worldPart + 1, 2*worldPart - 1, 2 * worldPart, 2*worldPart + 1} {
 		o := object(1, strconv.FormatInt(size, 10)+".csv.gz", size)
 		w.add(o)
 		key, _ := w.keyOf(o.Name, size)
-		if want[key] = "put"; size > partSize {
+		if want[key] = "put"; size > worldPart {
 			want[key] = "complete"
 		}
 	}
