@@ -12,10 +12,6 @@ import (
 	"oracle-focus-agent/internal/simulator"
 )
 
-// simulatorPath is where the simulated account lives in the simulated bucket, as
-// Umbrella lays its paths out.
-const simulatorPath = "acme/0/main/"
-
 func (a *app) simulatorCommand() *cobra.Command {
 	var o simulator.Options
 	var dir, envFile, policy string
@@ -95,16 +91,5 @@ func environOf(sim *simulator.Simulation, dir string) ([]string, error) {
 	if file, err = filepath.Abs(file); err != nil {
 		return nil, err
 	}
-	return []string{
-		"FOCUS_OCI_CONFIG_FILE=" + file,
-		"FOCUS_OCI_NAMESPACE=" + sim.Namespace,
-		"FOCUS_OCI_BUCKET=" + sim.OCIBucket,
-		"FOCUS_OCI_ENDPOINT=" + sim.OCIURL,
-		"FOCUS_S3_BUCKET_PATH=s3://" + sim.S3Bucket + "/" + simulatorPath,
-		"FOCUS_S3_REGION=" + sim.S3Region,
-		"FOCUS_S3_ENDPOINT=" + sim.S3URL,
-		"FOCUS_S3_PATH_STYLE=true",
-		"FOCUS_S3_ACCESS_KEY_ID=" + sim.AccessKeyID,
-		"FOCUS_S3_SECRET_ACCESS_KEY=" + sim.SecretAccessKey,
-	}, nil
+	return sim.Environment(file), nil
 }

@@ -43,15 +43,15 @@ func table() map[string]room {
 
 		"internal/nats": {
 			uses:  []string{"messages", "scanner", "copier", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "github.com/gofrs/flock"},
-			tests: []string{"internal/natstest"},
+			tests: []string{"internal/natstest", "github.com/nats-io/jwt/v2", "github.com/nats-io/nkeys"},
 		},
 		"internal/oci": {
 			uses:  []string{"messages", "scanner", "copier", "github.com/oracle/oci-go-sdk/v65"},
-			tests: []string{"internal/simulator"},
+			tests: []string{"internal/simulator", "github.com/youmark/pkcs8"},
 		},
 		"internal/s3": {
 			uses:  []string{"messages", "scanner", "copier", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
-			tests: []string{"internal/simulator", "github.com/johannesboyne/gofakes3"},
+			tests: []string{"internal/simulator", "internal/versitygw"},
 		},
 		"internal/config":  {uses: []string{"messages", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}},
 		"internal/logging": {uses: []string{"github.com/DeRuina/timberjack", "gopkg.in/natefinch/lumberjack.v2", "golang.org/x"}},
@@ -64,7 +64,8 @@ func table() map[string]room {
 			// Its tests speak to it with the clients of the product.
 			tests: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/oracle/oci-go-sdk/v65"},
 		},
-		"internal/floors": {},
+		"internal/versitygw": {},
+		"internal/floors":    {},
 
 		// The only room that knows several adapters.
 		"internal/cli": {
@@ -73,7 +74,7 @@ func table() map[string]room {
 				"internal/nats", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/simulator",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
-			tests: []string{"internal/natstest"},
+			tests: []string{"internal/natstest", "internal/versitygw", "github.com/nats-io/nats-server/v2"},
 		},
 
 		"cmd": {uses: []string{"internal/cli"}}, // every directory below cmd
