@@ -42,6 +42,9 @@ type world struct {
 	versions map[string][]simulator.Content // by object name
 }
 
+// worldKey is the API key of all worlds, since making one takes long.
+var worldKey = sync.OnceValues(simulator.NewKey)
+
 // newWorld starts a simulation for the test, with waits so short that faults
 // cost little. Settings are NAME=value.
 func newWorld(t *testing.T, o simulator.Options, settings ...string) *world {
@@ -49,17 +52,25 @@ func newWorld(t *testing.T, o simulator.Options, settings ...string) *world {
 	if o.Rows == 0 {
 		o.Rows = 3
 	}
-	sim, err := simulator.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sim.Close() })
 	// Not t.TempDir: the path of the agent's socket must not depend on the test's name.
 	home, err := os.MkdirTemp("", "world-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
+	key, err := worldKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.KeyFile = filepath.Join(home, "key.pem")
+	if err := os.WriteFile(o.KeyFile, key.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sim, err := simulator.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sim.Close() })
 	file, err := sim.WriteOCIConfig(filepath.Join(home, "oci"))
 	if err != nil {
 		t.Fatal(err)
