@@ -114,14 +114,18 @@ func (c *Copier) slot(ctx, work context.Context, backfill bool) {
 		if !ok {
 			return
 		}
-		d, err := c.Queue.Next(ctx, backfill)
+		var d *Delivery
+		err := guard(c.Log, func() (err error) {
+			d, err = c.Queue.Next(ctx, backfill)
+			return err
+		})
 		switch {
 		case err != nil && ctx.Err() == nil:
 			c.Log.Warn("the queue does not answer; trying again", "err", err)
 			c.rest(ctx, jitter(2*time.Second))
 		case d != nil:
-			c.handle(work, d)
 			pass.used = true
+			c.handle(work, d)
 		}
 		c.Gate.leave(pass)
 	}
@@ -156,14 +160,37 @@ type job struct {
 	again bool
 }
 
-// handle works on one delivery and settles it. A panic is a failure like any other.
+// guard makes of a panic of f a failure like any other: one broken call of a
+// port must not end the other copies of the process.
+func guard(log *slog.Logger, f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			log.Error("panic", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = &messages.Fault{Class: messages.Unknown, Op: "copy", Err: fmt.Errorf("panic: %v", r)}
+		}
+	}()
+	return f()
+}
+
+// handle works on one delivery and settles it.
 func (c *Copier) handle(ctx context.Context, d *Delivery) {
 	j := &job{delivery: d, started: time.Now(), log: c.Log}
-	j.lease = newLease(ctx, d.Renew, c.AckWait)
+	renew := func(ctx context.Context) error { return guard(c.Log, func() error { return d.Renew(ctx) }) }
+	j.lease = newLease(ctx, renew, c.AckWait)
 	defer j.lease.end()
-	verdict, err := c.attempt(j)
+	var verdict *Verdict
+	err := guard(j.log, func() (err error) {
+		verdict, err = c.attempt(j)
+		return err
+	})
 	if err != nil {
-		verdict = c.failed(j, err)
+		err = guard(j.log, func() error {
+			verdict = c.failed(j, err)
+			return nil
+		})
+	}
+	if err != nil { // not even the failure could be recorded
+		verdict = &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
 	}
 	if verdict == nil { // the message may be another worker's by now: hands off
 		j.log.Warn("the lease was lost; another worker has or gets this file", "subject", d.Subject)
@@ -171,18 +198,12 @@ func (c *Copier) handle(ctx context.Context, d *Delivery) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	if err := d.Settle(ctx, *verdict); err != nil {
+	if err := guard(j.log, func() error { return d.Settle(ctx, *verdict) }); err != nil {
 		j.log.Warn("the message could not be settled and will come again", "subject", d.Subject, "err", err)
 	}
 }
 
-func (c *Copier) attempt(j *job) (verdict *Verdict, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			j.log.Error("panic", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			err = &messages.Fault{Class: messages.Unknown, Op: "copy", Err: fmt.Errorf("panic: %v", r)}
-		}
-	}()
+func (c *Copier) attempt(j *job) (*Verdict, error) {
 	if err := c.accept(j); err != nil {
 		return nil, err
 	}

@@ -76,14 +76,15 @@ func (c *Copier) meta(j *job, crc32c string) Meta {
 
 // sendParts sends a large file as a multipart upload that completes only after
 // every byte was verified, and is aborted on every failure.
-func (c *Copier) sendParts(j *job, in *intake) (copied *messages.FileCopied, err error) {
+func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
 	id, err := c.beginUpload(j, c.partSize(j.object.Size))
 	if err != nil {
 		return nil, err
 	}
+	completed := false // also after a panic
 	defer func() {
-		if endErr := c.endUpload(j, err == nil); err == nil && endErr != nil {
-			j.log.Warn("the finished upload could not be struck from the ledger", "err", endErr)
+		if err := c.endUpload(j, completed); completed && err != nil {
+			j.log.Warn("the finished upload could not be struck from the ledger", "err", err)
 		}
 	}()
 	parts, err := c.sendAll(j, in, id)
@@ -104,6 +105,7 @@ func (c *Copier) sendParts(j *job, in *intake) (copied *messages.FileCopied, err
 			return nil, err
 		}
 	}
+	completed = true
 	return c.receipt(j, etag, crc, verified, messages.HowCopied), nil
 }
 
@@ -145,7 +147,7 @@ func (c *Copier) sendAll(j *job, in *intake, id string) ([]Part, error) {
 		if err != nil {
 			break // the cause is in ctx
 		}
-		if err := in.fill(buf); err != nil {
+		if err := guard(j.log, func() error { return in.fill(buf) }); err != nil {
 			c.Budget.give(buf)
 			cancel(err)
 			break
@@ -153,11 +155,13 @@ func (c *Copier) sendAll(j *job, in *intake, id string) ([]Part, error) {
 		sending.Go(func() {
 			defer c.Budget.give(buf)
 			j.moving(partTime)
-			part, err := c.Parts.Part(ctx, j.report.Key, id, int32(i+1), buf)
+			err := guard(j.log, func() (err error) {
+				parts[i], err = c.Parts.Part(ctx, j.report.Key, id, int32(i+1), buf)
+				return err
+			})
 			if err != nil {
 				cancel(err)
 			}
-			parts[i] = part
 		})
 	}
 	sending.Wait()
