@@ -58,7 +58,7 @@ func (c *Copier) retry(j *job, err error) *Verdict {
 	r := c.newRecord(j, messages.StatusRetrying)
 	class := messages.ClassOf(err)
 	r.Class, r.Error, r.Copy = class, cut(err.Error(), 1000), j.record.Copy
-	r.Attempts, r.FirstFailed = 1, r.At
+	r.Repeat, r.Attempts, r.FirstFailed = j.ordered(), 1, r.At
 	if last := j.record; last.Status == messages.StatusRetrying && last.Object.SameVersion(j.object) {
 		r.Attempts, r.FirstFailed, r.Mismatches = last.Attempts+1, last.FirstFailed, last.Mismatches
 	}

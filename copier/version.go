@@ -69,12 +69,15 @@ func (c *Copier) reconcile(j *job, got messages.Object) error {
 	return err
 }
 
+// ordered reports whether a repeat was ordered and has not succeeded yet.
+func (j *job) ordered() bool { return j.record.Status == messages.StatusDue || j.record.Repeat }
+
 // known returns the earlier copy where its bytes are those of the present
 // version: they were only given a new etag, and sending them again could count
 // their costs twice.
 func (c *Copier) known(j *job) *messages.FileCopied {
 	had := j.record.Copy
-	if j.again || j.record.Status == messages.StatusDue || had == nil || had.Key != j.report.Key {
+	if j.again || j.ordered() || had == nil || had.Key != j.report.Key {
 		return nil
 	}
 	if !(messages.Object{Size: had.Size, CRC32C: had.CRC32C, MD5: had.MD5}).SameBytes(j.object) {
@@ -94,7 +97,7 @@ const headRest = time.Hour
 // have been lost; and never where a repeat was ordered.
 func (c *Copier) adopt(j *job) (*messages.FileCopied, error) {
 	old := !j.object.Modified.IsZero() && j.object.Modified.Before(c.Born)
-	if j.again || j.record.Status == messages.StatusDue || !(old || j.delivery.Deliveries > 1) || c.denied.within(headRest) {
+	if j.again || j.ordered() || !(old || j.delivery.Deliveries > 1) || c.denied.within(headRest) {
 		return nil, nil
 	}
 	s, err := c.Objects.Head(j.ctx, j.report.Key)

@@ -78,10 +78,11 @@ func formats() []format {
 		Worker: "host-1", Trace: "4TWPLQ6RAXYZ", At: at(4),
 	}
 	retrying := messages.Record{
-		Schema: 1, Status: messages.StatusRetrying, Object: object(), Copy: copied(), Attempts: 2, Mismatches: 1,
+		Schema: 1, Status: messages.StatusRetrying, Object: object(), Copy: copied(), Repeat: true, Attempts: 2, Mismatches: 1,
 		FirstFailed: at(3), Class: messages.HashMismatch, Error: "verify: the sums differ", Worker: "host-1", At: at(5),
 	}
 	failed := retrying
+	failed.Repeat = false
 	failed.Status, failed.Copy, failed.Attempts, failed.Mismatches = messages.StatusFailed, nil, 3, 3
 	due := done
 	due.Status, due.Generation, due.Worker, due.Trace = messages.StatusDue, 3, "", ""

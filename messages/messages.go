@@ -177,7 +177,10 @@ type Record struct {
 	// version is still due or retrying.
 	Copy       *FileCopied `json:"copy,omitempty"`
 	Generation int         `json:"generation"`
-	Attempts   int         `json:"attempts,omitempty"`
+	// Repeat is set while a repeat was ordered and has failed: as with due, what
+	// stands at the destination is not good enough.
+	Repeat   bool `json:"repeat,omitempty"`
+	Attempts int  `json:"attempts,omitempty"`
 	// Mismatches counts the attempts whose bytes had another checksum than declared.
 	Mismatches  int       `json:"mismatches,omitempty"`
 	FirstFailed time.Time `json:"first_failed,omitzero"`
