@@ -15,7 +15,7 @@ import (
 func (c *Copier) open(j *job) (body io.ReadCloser, err error) {
 	name := j.message.Object.Name
 	if j.again {
-		if j.object, err = c.Source.Stat(j.ctx, name); err != nil {
+		if err := c.refresh(j); err != nil {
 			return nil, err
 		}
 	}
@@ -23,7 +23,7 @@ func (c *Copier) open(j *job) (body io.ReadCloser, err error) {
 	if errors.Is(err, messages.Changed) || errors.Is(err, messages.Gone) {
 		// The version of the message is no more. The listing tells the present one,
 		// with a size that does not depend on the answer that carries the bytes.
-		if j.object, err = c.Source.Stat(j.ctx, name); err != nil {
+		if err := c.refresh(j); err != nil {
 			return nil, err
 		}
 		if c.isDone(j) {
@@ -41,6 +41,16 @@ func (c *Copier) open(j *job) (body io.ReadCloser, err error) {
 		return nil, err
 	}
 	return body, nil
+}
+
+// refresh sets j.object to what the listing tells of the file now. Where it tells
+// nothing, j.object stays the version that was last known of.
+func (c *Copier) refresh(j *job) error {
+	o, err := c.Source.Stat(j.ctx, j.message.Object.Name)
+	if err == nil {
+		j.object = o
+	}
+	return err
 }
 
 // reconcile holds the answer against the listing and takes the checksums that
