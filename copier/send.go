@@ -77,17 +77,17 @@ func (c *Copier) meta(j *job, crc32c string) Meta {
 // sendParts sends a large file as a multipart upload that completes only after
 // every byte was verified, and is aborted on every failure.
 func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
-	id, err := c.beginUpload(j, c.partSize(j.object.Size))
+	up, err := c.beginUpload(j, c.partSize(j.object.Size))
 	if err != nil {
 		return nil, err
 	}
 	completed := false // also after a panic
 	defer func() {
-		if err := c.endUpload(j, completed); completed && err != nil {
+		if err := c.endUpload(j, up, completed); completed && err != nil {
 			j.log.Warn("the finished upload could not be struck from the ledger", "err", err)
 		}
 	}()
-	parts, err := c.sendAll(j, in, id)
+	parts, err := c.sendAll(j, in, up.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
 		return nil, err
 	}
 	j.moving(completeTime)
-	etag, err := c.Parts.Complete(j.ctx, j.report.Key, id, parts, j.object.Size, crc) // the commit
+	etag, err := c.Parts.Complete(j.ctx, j.report.Key, up.ID, parts, j.object.Size, crc) // the commit
 	if err != nil {
 		if etag = c.confirm(j, crc); etag == "" {
 			return nil, err

@@ -19,7 +19,6 @@ func (c *Copier) clearUpload(j *job) error {
 	if err != nil || revision == 0 {
 		return err
 	}
-	u.Key = j.report.Key
 	ctx, cancel := cleanup(j)
 	defer cancel()
 	u, err = c.abortAll(ctx, j, u)
@@ -29,12 +28,19 @@ func (c *Copier) clearUpload(j *job) error {
 	return c.writeUpload(ctx, j, u, revision)
 }
 
+// readUpload returns the note of an upload. Its key is always the one of this
+// copier's configuration. A note that nobody can read is as good as none.
 func (c *Copier) readUpload(j *job) (u messages.Upload, revision uint64, err error) {
 	raw, revision, err := c.Ledger.Read(j.ctx, messages.UploadKey(c.Route, j.object.Name))
 	if err != nil || raw == nil {
 		return u, 0, err
 	}
 	u, err = messages.DecodeUpload(raw)
+	if errors.Is(err, messages.Refused) {
+		j.log.Error("the note of a multipart upload cannot be read", "err", err)
+		err = nil
+	}
+	u.Key = j.report.Key
 	return u, revision, err
 }
 
@@ -79,53 +85,61 @@ func (c *Copier) abortAll(ctx context.Context, j *job, u messages.Upload) (messa
 	return u, nil
 }
 
+// An openUpload is the upload of one copy, as noted in the ledger at revision.
+type openUpload struct {
+	messages.Upload
+	revision uint64
+}
+
 // beginUpload creates the multipart upload and notes its id in the ledger before
 // any part is sent. A crash between the two leaves one upload without parts; a
-// crash after them leaves an upload that the redelivery aborts.
-func (c *Copier) beginUpload(j *job, partSize int64) (id string, err error) {
-	u, revision, err := c.readUpload(j) // abandoned ones may stand there
+// crash after them leaves an upload that the redelivery aborts. An upload that
+// another worker began in the meantime ends here like any earlier one: the note
+// must not lose it.
+func (c *Copier) beginUpload(j *job, partSize int64) (up openUpload, err error) {
+	u, revision, err := c.readUpload(j)
 	if err != nil {
-		return "", err
+		return up, err
 	}
-	id, err = c.Uploads.Create(j.ctx, j.report.Key, c.meta(j, j.object.CRC32C))
+	ctx, cancel := cleanup(j)
+	defer cancel()
+	if u, err = c.abortAll(ctx, j, u); err != nil {
+		return up, err
+	}
+	id, err := c.Uploads.Create(j.ctx, j.report.Key, c.meta(j, j.object.CRC32C))
 	if err != nil {
-		return "", err
+		return up, err
 	}
 	u.Key, u.ID, u.ETag, u.PartSize = j.report.Key, id, j.object.ETag, partSize
 	u.Worker, u.Started = c.Worker, time.Now().UTC()
 	raw, err := u.Encode()
 	if err == nil {
-		_, err = c.Ledger.Write(j.ctx, messages.UploadKey(c.Route, j.object.Name), raw, revision)
+		revision, err = c.Ledger.Write(j.ctx, messages.UploadKey(c.Route, j.object.Name), raw, revision)
 	}
 	if err != nil { // another worker is at this file, or the ledger is out of reach
-		ctx, cancel := cleanup(j)
-		defer cancel()
-		return "", errors.Join(err, c.Uploads.Abort(ctx, j.report.Key, id))
+		return up, errors.Join(err, c.Uploads.Abort(ctx, j.report.Key, id))
 	}
-	return id, nil
+	return openUpload{u, revision}, nil
 }
 
 // endUpload aborts the upload of a copy that failed, and strikes it from the
 // ledger. It works on after a shutdown and after the loss of the lease. What it
-// cannot end stays in the ledger for the redelivery.
-func (c *Copier) endUpload(j *job, completed bool) error {
+// cannot end stays in the ledger for the redelivery; what another worker noted
+// since is left to that one.
+func (c *Copier) endUpload(j *job, up openUpload, completed bool) error {
 	ctx, cancel := cleanup(j)
 	defer cancel()
-	raw, revision, err := c.Ledger.Read(ctx, messages.UploadKey(c.Route, j.object.Name))
-	if err != nil || raw == nil {
-		return err
-	}
-	u, err := messages.DecodeUpload(raw)
-	if err != nil || u.Worker != c.Worker { // the new owner has aborted ours
-		return err
-	}
+	u := up.Upload
 	if completed {
 		u.ID = ""
-	} else if u, err = c.abortAll(ctx, j, u); err != nil {
-		j.log.Warn("the upload could not be aborted; the next attempt does it", "upload", u.ID, "err", err)
-		return err
+	} else {
+		var err error
+		if u, err = c.abortAll(ctx, j, u); err != nil {
+			j.log.Warn("the upload could not be aborted; the next attempt does it", "upload", up.ID, "err", err)
+			return err
+		}
 	}
-	return c.writeUpload(ctx, j, u, revision)
+	return c.writeUpload(ctx, j, u, up.revision)
 }
 
 // cleanup is a context for what must be done although the copy is over.
