@@ -271,15 +271,15 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 	}
 	defer body.Close()
 	r := c.newRecord(j, messages.StatusCopied)
-	if r.Copy = c.known(j); r.Copy == nil {
-		if r.Copy, err = c.adopt(j); err != nil {
-			return false, err
-		}
+	r.Copy, err = c.known(j)
+	if r.Copy == nil && err == nil {
+		r.Copy, err = c.adopt(j)
 	}
-	if r.Copy == nil {
-		if r.Copy, err = c.send(j, body); err != nil {
-			return false, err
-		}
+	if r.Copy == nil && err == nil {
+		r.Copy, err = c.send(j, body)
+	}
+	if err != nil {
+		return false, err
 	}
 	return c.write(j, r)
 }

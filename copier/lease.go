@@ -21,6 +21,7 @@ type lease struct {
 
 	mu        sync.Mutex
 	confirmed time.Time // when the last confirmed renewal was asked for
+	gone      bool      // another worker may have had the message meanwhile
 	alive     time.Time // until when the present step may take
 }
 
@@ -56,7 +57,10 @@ func (l *lease) idle() bool {
 
 // renewOnce counts from the moment it asks: the broker's clock starts later. A
 // broker that does not answer is asked again with the next tick; meanwhile the
-// copy goes on.
+// copy goes on. An answer that comes later than the ack wait proves nothing, since
+// the broker gives it to either worker: after a process was frozen, or the
+// network was away, for that long, the lease is gone for good. That does not break
+// off a commit under way, which has to be held against the ledger.
 func (l *lease) renewOnce() {
 	asked := time.Now()
 	ctx, cancel := context.WithTimeout(l.ctx, l.wait/5)
@@ -66,7 +70,12 @@ func (l *lease) renewOnce() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.confirmed = asked
+	if time.Since(l.confirmed) > l.wait {
+		l.gone = true
+	}
+	if !l.gone {
+		l.confirmed = asked
+	}
 }
 
 // moving says that the work has moved, and how long the next step may take.
@@ -85,10 +94,19 @@ func (l *lease) moving(d time.Duration) {
 func (l *lease) fresh() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if age := time.Since(l.confirmed); age > l.wait*3/4 {
+	if age := time.Since(l.confirmed); l.gone || age > l.wait*3/4 {
 		return &messages.Fault{Class: messages.LeaseLost, Op: "commit", Err: errors.New("the queue has not confirmed the lease for " + age.Round(time.Millisecond).String())}
 	}
 	return nil
+}
+
+// fresh asks for no lease after a commit that the ledger refused: an old version
+// may be visible then, and sending the present one mends it, whoever has the message.
+func (j *job) fresh() error {
+	if j.again {
+		return nil
+	}
+	return j.lease.fresh()
 }
 
 // end stops the renewals and returns when the last one is over.

@@ -112,11 +112,8 @@ func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
 // confirm asks, after a Complete whose answer was lost or unclear, whether the
 // object is there all the same. Where HEAD is not allowed it is sent again.
 func (c *Copier) confirm(j *job, crc32c string) (etag string) {
-	if c.denied.within(headRest) {
-		return ""
-	}
-	s, err := c.Objects.Head(j.ctx, j.report.Key)
-	if err != nil || !c.isOurs(j, s) || s.CRC32C != "" && s.CRC32C != crc32c {
+	s, ok, err := c.head(j)
+	if err != nil || !ok || !c.isOurs(j, s) || s.CRC32C != "" && s.CRC32C != crc32c {
 		return ""
 	}
 	j.log.Info("the answer to the commit was lost, but the object is there")

@@ -84,22 +84,46 @@ func (j *job) ordered() bool { return j.record.Status == messages.StatusDue || j
 
 // known returns the earlier copy where its bytes are those of the present
 // version: they were only given a new etag, and sending them again could count
-// their costs twice.
-func (c *Copier) known(j *job) *messages.FileCopied {
+// their costs twice. An attempt in between may have put another version there
+// without recording it; then the destination must still show the earlier copy.
+func (c *Copier) known(j *job) (*messages.FileCopied, error) {
 	had := j.record.Copy
 	if j.again || j.ordered() || had == nil || had.Key != j.report.Key {
-		return nil
+		return nil, nil
 	}
 	if !(messages.Object{Size: had.Size, CRC32C: had.CRC32C, MD5: had.MD5}).SameBytes(j.object) {
-		return nil
+		return nil, nil
+	}
+	if j.record.Status != messages.StatusCopied || j.delivery.Deliveries > 1 {
+		if s, ok, err := c.head(j); err != nil || !ok || s.ETag != had.ETag {
+			return nil, err
+		}
 	}
 	again := *had
 	again.How, again.At = messages.HowRecorded, time.Now().UTC()
-	return &again
+	return &again, nil
 }
 
 // headRest is how long HEAD is not asked again after the destination forbade it.
 const headRest = time.Hour
+
+// head looks at the object at the destination. ok is false where there is none,
+// and where the destination does not tell: sending the copy is right in any case.
+func (c *Copier) head(j *job) (s Stored, ok bool, err error) {
+	if c.denied.within(headRest) {
+		return Stored{}, false, nil
+	}
+	s, err = c.Objects.Head(j.ctx, j.report.Key)
+	switch class := messages.ClassOf(err); {
+	case err == nil:
+		return s, true, nil
+	case class == messages.Forbidden:
+		c.denied.set()
+	case class.OfSide():
+		return Stored{}, false, err
+	}
+	return Stored{}, false, nil
+}
 
 // adopt returns the copy that already stands at the destination where the object
 // there is provably this version. It looks only where there is a reason to: the
@@ -107,21 +131,12 @@ const headRest = time.Hour
 // have been lost; and never where a repeat was ordered.
 func (c *Copier) adopt(j *job) (*messages.FileCopied, error) {
 	old := !j.object.Modified.IsZero() && j.object.Modified.Before(c.Born)
-	if j.again || j.ordered() || !(old || j.delivery.Deliveries > 1) || c.denied.within(headRest) {
+	if j.again || j.ordered() || !(old || j.delivery.Deliveries > 1) {
 		return nil, nil
 	}
-	s, err := c.Objects.Head(j.ctx, j.report.Key)
-	switch {
-	case errors.Is(err, messages.Forbidden):
-		c.denied.set()
-		return nil, nil
-	case errors.Is(err, messages.Gone):
-		return nil, nil
-	case err != nil:
+	s, ok, err := c.head(j)
+	if err != nil || !ok || !c.isOurs(j, s) {
 		return nil, err
-	}
-	if !c.isOurs(j, s) {
-		return nil, nil
 	}
 	return c.receipt(j, s.ETag, s.CRC32C, adoptedBy(j.object, s), messages.HowAdopted), nil
 }
