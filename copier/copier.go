@@ -349,8 +349,11 @@ func (c *Copier) lost(j *job, r messages.Record) (done bool, err error) {
 }
 
 func (c *Copier) finished(j *job, r messages.Record) {
-	c.success.set()
-	c.Gate.succeeded()
+	if r.Status == messages.StatusCopied && r.Copy.How != messages.HowRecorded {
+		// Only these prove that both sides work.
+		c.success.set()
+		c.Gate.succeeded()
+	}
 	if r.Status == messages.StatusGone {
 		j.log.Warn("the source no longer has this file; nothing was copied")
 		c.tell(Event{Kind: Vanished, job: j, Record: r})
