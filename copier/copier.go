@@ -110,7 +110,7 @@ func (c *Copier) Run(ctx context.Context) {
 // takes from the backfill lane.
 func (c *Copier) slot(ctx, work context.Context, backfill bool) {
 	for ctx.Err() == nil {
-		pass, ok := c.Gate.enter(ctx)
+		pass, ok := c.Gate.enter(ctx, backfill)
 		if !ok {
 			return
 		}

@@ -51,10 +51,12 @@ func (g *Gate) State() GateState {
 // A pass is a slot's permission to take one message.
 type pass struct{ probe, used bool }
 
-// enter waits until the slot may take a message; ok is false when ctx ended.
-func (g *Gate) enter(ctx context.Context) (p pass, ok bool) {
+// enter waits until the slot may take a message; ok is false when ctx ended. A
+// slot that does not take from every lane may not probe: it could find none
+// where there are some.
+func (g *Gate) enter(ctx context.Context, mayProbe bool) (p pass, ok bool) {
 	for ctx.Err() == nil {
-		wake, wait, p, ok := g.look()
+		wake, wait, p, ok := g.look(mayProbe)
 		if ok {
 			return p, true
 		}
@@ -69,7 +71,7 @@ func (g *Gate) enter(ctx context.Context) (p pass, ok bool) {
 	return pass{}, false
 }
 
-func (g *Gate) look() (wake <-chan struct{}, wait time.Duration, p pass, ok bool) {
+func (g *Gate) look(mayProbe bool) (wake <-chan struct{}, wait time.Duration, p pass, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.wake == nil {
@@ -79,9 +81,11 @@ func (g *Gate) look() (wake <-chan struct{}, wait time.Duration, p pass, ok bool
 	switch {
 	case !g.state.Open:
 		return nil, 0, pass{}, true
-	case !g.probing && wait <= 0:
+	case mayProbe && !g.probing && wait <= 0:
 		g.probing = true
 		return nil, 0, pass{probe: true}, true
+	case !mayProbe || g.probing: // leave or succeeded wakes it
+		wait = g.Probe
 	}
 	return g.wake, max(wait, 10*time.Millisecond), pass{}, false
 }
