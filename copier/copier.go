@@ -294,6 +294,10 @@ func (c *Copier) readRecord(j *job) error {
 		return nil
 	}
 	j.record, err = messages.DecodeRecord(raw)
+	if errors.Is(err, messages.Refused) { // the ledger is a cache: what cannot be read is not there
+		j.log.Error("the ledger record cannot be read and is written anew", "key", j.recordID, "err", err)
+		err = nil
+	}
 	if j.record.Epoch != c.Epoch { // it speaks of a destination that was given up
 		j.record = messages.Record{Generation: j.record.Generation}
 	}
