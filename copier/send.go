@@ -59,7 +59,7 @@ func (c *Copier) sendWhole(j *job, in *intake) (*messages.FileCopied, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := j.mayCommit(); err != nil {
+	if err := j.fresh(); err != nil {
 		return nil, err
 	}
 	j.moving(partTime)
@@ -68,16 +68,6 @@ func (c *Copier) sendWhole(j *job, in *intake) (*messages.FileCopied, error) {
 		return nil, err
 	}
 	return c.receipt(j, etag, crc, verified, messages.HowCopied), nil
-}
-
-// mayCommit is LeaseLost where another worker may have the file by now. The
-// mending of a commit that came too late needs no lease: it sends the present
-// version, and the ledger decides whether that was the last word.
-func (j *job) mayCommit() error {
-	if j.again {
-		return nil
-	}
-	return j.fresh()
 }
 
 func (c *Copier) meta(j *job, crc32c string) Meta {
@@ -105,7 +95,7 @@ func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := j.mayCommit(); err != nil {
+	if err := j.fresh(); err != nil {
 		return nil, err
 	}
 	j.moving(completeTime)
