@@ -27,12 +27,12 @@ func TestAKilledAgentGoesOnWithinSeconds(t *testing.T) {
 	}{
 		{"while it sends a part", simulator.AllowAll, s3, simulator.Rule{Op: "UploadPart", After: 1, Times: 1}, 0},
 		{"while it sends a part with put-only keys", simulator.PutOnly, s3, simulator.Rule{Op: "UploadPart", After: 1, Times: 1}, 0},
-		{"while it reads with put-only keys", simulator.PutOnly, oci, simulator.Rule{Op: "GetObject", Name: "0000001-", Times: 1}, partSize + 1<<20},
+		{"while it reads with put-only keys", simulator.PutOnly, oci, simulator.Rule{Op: "GetObject", Name: "0000001-", Times: 1}, labPart + 1<<20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, simulator.Options{Policy: tt.policy})
-			l.add(1, 1, 3*partSize+17)
+			l.add(1, 1, 3*labPart+17)
 			l.add(2, 2, 1000)
 			h := l.hold(tt.side(l.sim), tt.rule, tt.after)
 			p := l.start("run")
@@ -64,8 +64,8 @@ func TestKillingASyncAtAnyMomentLosesNothingAndTearsNothing(t *testing.T) {
 	const seed, kills = 7, 10
 	rng := rand.New(rand.NewPCG(seed, 0))
 	l := newLab(t, simulator.Options{Seed: seed, Days: 14, FilesPerDay: 7, Rows: 5}, "FOCUS_AGENT_MAX_CONCURRENT_TRANSFERS=4")
-	l.add(1, 1, 2*partSize+1)
-	l.add(8, 2, partSize+1)
+	l.add(1, 1, 2*labPart+1)
+	l.add(8, 2, labPart+1)
 	killed := 0
 	for range kills {
 		p := make(chan *process, 1)

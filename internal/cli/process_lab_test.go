@@ -24,8 +24,8 @@ import (
 // its own. It is long because the machine may be busy.
 const patience = 90 * time.Second
 
-// partSize is that of the labs: the smallest that S3 takes.
-const partSize = 5 << 20
+// labPart is that of the labs: the smallest that S3 takes.
+const labPart = 5 << 20
 
 // A lab is a simulated OCI and S3 in this process, and processes of the product
 // around them, which know nothing but their environment.
@@ -67,7 +67,7 @@ func newLab(t *testing.T, o simulator.Options, environ ...string) *lab {
 	}
 	l := &lab{t: t, sim: sim, state: filepath.Join(dir, "state"), rules: messages.Rules{Prefix: simulator.Prefix, KeyPrefix: "simulated/0/account/", Naming: naming}}
 	l.environ = append(sim.Environment(config), "HOME="+dir, "FOCUS_STATE_DIR="+l.state,
-		fmt.Sprint("FOCUS_ADVANCED_CHUNK_SIZE_BYTES=", partSize), "FOCUS_RETRY_INITIAL_DELAY=0.2",
+		fmt.Sprint("FOCUS_ADVANCED_CHUNK_SIZE_BYTES=", labPart), "FOCUS_RETRY_INITIAL_DELAY=0.2",
 		"PATH="+os.Getenv("PATH"), "GOCOVERDIR="+os.Getenv("GOCOVERDIR"))
 	l.environ = append(l.environ, environ...)
 	return l
