@@ -365,6 +365,6 @@ func (c *Copier) finished(j *job, r messages.Record) {
 	}
 	elapsed := time.Since(j.started)
 	j.log.Info("transfer complete", "key", r.Copy.Key, "bytes", r.Object.Size, "how", r.Copy.How,
-		"verified", r.Copy.Verified, "seconds", elapsed.Seconds(), "bytes_per_second", int64(float64(r.Object.Size)/elapsed.Seconds()))
+		"verified", r.Copy.Verified, "elapsed", elapsed.Round(time.Millisecond), "bytes_per_second", int64(float64(r.Object.Size)/elapsed.Seconds()))
 	c.tell(Event{Kind: Finished, job: j, Record: r})
 }

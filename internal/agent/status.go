@@ -30,9 +30,11 @@ type Status struct {
 	Ready   bool   `json:"ready"`
 	Problem string `json:"problem,omitempty"`
 	// Since is the first report day that the agent is responsible for.
-	Since    messages.Day `json:"since,omitempty"`
-	LastScan *Scan        `json:"last_scan,omitempty"`
-	NextScan time.Time    `json:"next_scan,omitzero"`
+	Since messages.Day `json:"since,omitempty"`
+	// SinceSet tells that the operator chose that day.
+	SinceSet bool      `json:"since_set"`
+	LastScan *Scan     `json:"last_scan,omitempty"`
+	NextScan time.Time `json:"next_scan,omitzero"`
 	// LastSuccess is the end of the last complete scan.
 	LastSuccess time.Time        `json:"last_success,omitzero"`
 	InFlight    []Transfer       `json:"in_flight"`

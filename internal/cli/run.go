@@ -104,7 +104,7 @@ func interrupted(ctx context.Context, err error) error {
 func (r *route) running() *running {
 	g := &running{route: r, wake: make(chan struct{}, 1), syncs: map[*agent.Sync]bool{}}
 	g.board = agent.NewBoard(agent.Status{
-		Version: version(), PID: os.Getpid(), Route: r.cfg.OCI.Name,
+		Version: version(), PID: os.Getpid(), Route: r.cfg.OCI.Name, SinceSet: r.cfg.Agent.Since != "",
 		Source:      fmt.Sprintf("oci://%s@%s/%s", r.cfg.OCI.Bucket, r.cfg.OCI.Namespace, r.cfg.OCI.Prefix),
 		Destination: "s3://" + r.cfg.S3.Bucket() + "/" + r.cfg.S3.KeyPrefix(),
 	})
@@ -145,9 +145,13 @@ func (g *running) scanned(st scanner.Stats, err error) {
 	g.board.Scanned(st, err, time.Now().Add(g.cfg.Agent.PollInterval.Std()))
 	if err == nil {
 		g.log.Info("sync complete", "scan", st.Scan, "discovered", st.Discovered, "queued", st.Published+st.Queued,
-			"skipped", st.Done, "failed", st.Failed, "ineligible", ineligible(st), "seconds", st.Seconds)
+			"skipped", st.Done, "failed", st.Failed, "ineligible", ineligible(st), "elapsed", seconds(st.Seconds))
 	}
 	g.save()
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(time.Millisecond)
 }
 
 func ineligible(st scanner.Stats) (n int) {

@@ -76,7 +76,7 @@ func printStatus(out io.Writer, s agent.Status) error {
 	}
 	row("route", "%s: %s -> %s", s.Route, s.Source, s.Destination)
 	if s.Since != "" {
-		row("responsible", "from %s on; history unknown before", s.Since)
+		row("responsible", "from %s on%s", s.Since, unknownHistory(s))
 	}
 	if sc := s.LastScan; sc != nil {
 		row("last scan", "%s: %d discovered, %d queued, %d done, %d failed", when(sc.Started), sc.Discovered, sc.Published+sc.Queued, sc.Done, sc.Failed)
@@ -99,6 +99,13 @@ func printStatus(out io.Writer, s agent.Status) error {
 			humanize.IBytes(uint64(float64(f.Bytes)/max(time.Since(f.Started).Seconds(), 0.001))))
 	}
 	return w.Flush()
+}
+
+func unknownHistory(s agent.Status) string {
+	if s.SinceSet {
+		return ""
+	}
+	return "; history unknown before (set agent.since to take older reports too)"
 }
 
 func when(t time.Time) string {

@@ -83,6 +83,7 @@ func (a *app) sync(ctx context.Context, o syncOptions) error {
 // syncAlone does the whole work in this process.
 func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, o syncOptions) (err error) {
 	p := a.progress()
+	a.quiet = a.quiet || p.bars != nil // bars and a line per file tear each other
 	log, closeLog := a.logger(cfg, p.logs())
 	defer closeLog()
 	r := &route{cfg: cfg, naming: naming, log: log}
@@ -147,8 +148,12 @@ func (a *app) closeSync(o syncOptions, sum agent.Summary, problem string, exit i
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.env.Stdout, "Sync complete: %d transferred, %d adopted, %d skipped, %d ineligible, %d failed of %d discovered; %s in %.1f s\n",
-			sum.Transferred, sum.Adopted, sum.Skipped, sum.Ineligible, sum.Failed, sum.Discovered, humanize.IBytes(uint64(sum.Bytes)), sum.Seconds)
+		verdict := "complete"
+		if problem != "" {
+			verdict = "INCOMPLETE"
+		}
+		fmt.Fprintf(a.env.Stdout, "Sync %s: %d transferred, %d adopted, %d skipped, %d ineligible, %d failed of %d discovered; %s in %.1f s\n",
+			verdict, sum.Transferred, sum.Adopted, sum.Skipped, sum.Ineligible, sum.Failed, sum.Discovered, humanize.IBytes(uint64(sum.Bytes)), sum.Seconds)
 	}
 	printFailures(a.env.Stderr, sum)
 	if problem != "" {

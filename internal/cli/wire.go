@@ -43,7 +43,7 @@ func (a *app) load(overrides map[string]string) (*config.Config, messages.Naming
 	if err != nil {
 		return nil, n, &coded{exitConfig, err}
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
+	if a.getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(96<<20 + partBuffers*cfg.Advanced.ChunkSizeBytes*3/2)
 	}
 	return cfg, n, nil

@@ -64,7 +64,7 @@ type Agent struct {
 
 // Retry is what happens after a failure.
 type Retry struct {
-	MaxRetries        int      `yaml:"max_retries" split_words:"true" desc:"attempts after the first that one sync waits for"`
+	MaxRetries        int      `yaml:"max_retries" split_words:"true" desc:"failed attempts of one file that one sync waits for; the queue goes on trying"`
 	InitialDelay      Duration `yaml:"initial_delay" split_words:"true" desc:"delay before the first repeat"`
 	BackoffMultiplier float64  `yaml:"backoff_multiplier" split_words:"true" desc:"factor between one delay and the next"`
 	MaxDelay          Duration `yaml:"max_delay" split_words:"true" desc:"longest delay between two attempts"`
