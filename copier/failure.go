@@ -100,9 +100,16 @@ func (c *Copier) delay(r messages.Record, err error) time.Duration {
 
 // bury gives a file up: first the dead letter, then the ledger record, then the
 // message. A crash in between repeats what follows; the dead letter of a file
-// replaces its older one.
+// replaces its older one. An upload that could not be aborted keeps the file
+// alive, because no later attempt would end it.
 func (c *Copier) bury(j *job, r messages.Record, err error) *Verdict {
 	class := messages.ClassOf(err)
+	if j.recordID != "" {
+		if err := c.clearUpload(j); err != nil {
+			j.log.Warn("the upload of a file that is given up could not be ended; trying again", "err", err)
+			return &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), settleTime)
 	defer cancel()
 	if err := c.Dead.Bury(ctx, messages.DeadLetter{
