@@ -68,7 +68,7 @@ func newLab(t *testing.T, o simulator.Options, environ ...string) *lab {
 	l := &lab{t: t, sim: sim, state: filepath.Join(dir, "state"), rules: messages.Rules{Prefix: simulator.Prefix, KeyPrefix: "simulated/0/account/", Naming: naming}}
 	l.environ = append(sim.Environment(config), "HOME="+dir, "FOCUS_STATE_DIR="+l.state,
 		fmt.Sprint("FOCUS_ADVANCED_CHUNK_SIZE_BYTES=", labPart), "FOCUS_RETRY_INITIAL_DELAY=0.2",
-		"PATH="+os.Getenv("PATH"), "GOCOVERDIR="+os.Getenv("GOCOVERDIR"))
+		"GORACE=atexit_sleep_ms=0", "PATH="+os.Getenv("PATH"), "GOCOVERDIR="+os.Getenv("GOCOVERDIR"))
 	l.environ = append(l.environ, environ...)
 	return l
 }
