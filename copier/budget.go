@@ -34,9 +34,10 @@ func (b *Budget) take(ctx context.Context, n int64) ([]byte, error) {
 	return make([]byte, n, b.chunk), nil
 }
 
-// give returns a buffer that nobody uses any more.
-func (b *Budget) give(buf []byte) {
-	if int64(cap(buf)) == b.chunk {
+// give returns a buffer. After a request that failed the transport may still be
+// reading it, so it is not used again.
+func (b *Budget) give(buf []byte, failed bool) {
+	if int64(cap(buf)) == b.chunk && !failed {
 		b.spare.Put(&buf)
 	}
 	<-b.tokens

@@ -45,13 +45,13 @@ func (c *Copier) send(j *job, body io.Reader) (*messages.FileCopied, error) {
 }
 
 // sendWhole reads a small file into one buffer, verifies it, and puts it.
-func (c *Copier) sendWhole(j *job, in *intake) (*messages.FileCopied, error) {
+func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err error) {
 	j.moving(waitTime)
 	buf, err := c.Budget.take(j.ctx, j.object.Size)
 	if err != nil {
 		return nil, err
 	}
-	defer c.Budget.give(buf)
+	defer func() { c.Budget.give(buf, copied == nil) }()
 	if err := in.fill(buf); err != nil {
 		return nil, err
 	}
@@ -145,18 +145,17 @@ func (c *Copier) sendAll(j *job, in *intake, id string) ([]Part, error) {
 			break // the cause is in ctx
 		}
 		if err := guard(j.log, func() error { return in.fill(buf) }); err != nil {
-			c.Budget.give(buf)
+			c.Budget.give(buf, true)
 			cancel(err)
 			break
 		}
 		sending.Go(func() {
-			defer c.Budget.give(buf)
 			j.moving(partTime)
 			err := guard(j.log, func() (err error) {
 				parts[i], err = c.Parts.Part(ctx, j.report.Key, id, int32(i+1), buf)
 				return err
 			})
-			if err != nil {
+			if c.Budget.give(buf, err != nil); err != nil {
 				cancel(err)
 			}
 		})

@@ -72,7 +72,8 @@ func (a *app) demo(ctx context.Context, serve bool) (err error) {
 	}
 	// Short waits, so that the faults of the demo cost seconds; all else is as in earnest.
 	a.env.Environ = append(environ, "FOCUS_STATE_DIR="+filepath.Join(dir, "state"), "FOCUS_RETRY_INITIAL_DELAY=0.5",
-		"FOCUS_LOGGING_LEVEL=WARNING", "FOCUS_AGENT_POLL_INTERVAL=60", "HOME="+dir)
+		"FOCUS_LOGGING_LEVEL=WARNING", "FOCUS_AGENT_POLL_INTERVAL=60", "HOME="+dir,
+		"FOCUS_AGENT_SINCE="+string(messages.DayOf(time.Now()).Add(1-demoDays)))
 	d := &demo{app: a, sim: sim, by: map[string]int{}}
 	if err := d.show(ctx); err != nil || !serve {
 		return err
