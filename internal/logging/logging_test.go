@@ -1,0 +1,77 @@
+package logging_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"oracle-focus-agent/internal/logging"
+)
+
+func lines(t *testing.T, style string, say func(*slog.Logger)) string {
+	t.Helper()
+	var out bytes.Buffer
+	log, closeFile := logging.New(logging.Options{Level: slog.LevelInfo, Style: style, Stream: &out})
+	say(log)
+	if err := closeFile(); err != nil {
+		t.Error(err)
+	}
+	return out.String()
+}
+
+func TestClassicLinesHaveTheOriginalShape(t *testing.T) {
+	got := lines(t, "classic", func(log *slog.Logger) {
+		log.Debug("unheard")
+		log.With("scan", "AB12").Warn("transfer failed", "object", "a b.csv.gz", "attempt", 2)
+		log.WithGroup("g").Info("plain", "k", "v")
+		log.Info("alone")
+	})
+	stamp := `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - `
+	want := "^" + stamp + `WARNING - transfer failed scan=AB12 object="a b.csv.gz" attempt=2` + "\n" +
+		stamp + `INFO - plain g.k=v` + "\n" + stamp + `INFO - alone` + "\n$"
+	if !regexp.MustCompile(want).MatchString(got) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestOneRecordIsOneLine(t *testing.T) {
+	for _, style := range []string{"classic", "text", "json"} {
+		got := lines(t, style, func(log *slog.Logger) { log.Info("a", "err", "two\nlines\x1b[31m") })
+		if strings.Count(got, "\n") != 1 || strings.Contains(got, "\x1b") {
+			t.Errorf("%s: %q", style, got)
+		}
+	}
+}
+
+func TestJSONLinesAreJSON(t *testing.T) {
+	got := lines(t, "json", func(log *slog.Logger) { log.Info("hello", "n", 1) })
+	var line struct {
+		Msg string `json:"msg"`
+		N   int    `json:"n"`
+	}
+	if err := json.Unmarshal([]byte(got), &line); err != nil || line.Msg != "hello" || line.N != 1 {
+		t.Errorf("%q: %+v, %v", got, line, err)
+	}
+}
+
+func TestTheFileRotatesAndKeepsItsBackups(t *testing.T) {
+	dir := t.TempDir()
+	log, closeFile := logging.New(logging.Options{
+		Level: slog.LevelInfo, Style: "text", File: filepath.Join(dir, "agent.log"), MaxSizeMB: 1, Backups: 2,
+	})
+	for range 40 {
+		log.Info(strings.Repeat("x", 100_000))
+	}
+	if err := closeFile(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) < 2 {
+		t.Errorf("%d files, %v: nothing was rotated", len(files), err)
+	}
+}
