@@ -1,7 +1,10 @@
 package copier_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,31 +19,39 @@ type scene struct {
 	// set prepares the world and publishes the message.
 	set func(w *world)
 	how string // of the copy in the end
+	// dies says that the file is a dead letter in the end.
+	dies bool
 }
 
 func scenes() []scene {
 	small, large := body(10, 1), body(40, 2) // of a chunk of 16: one request, or one part
 	return []scene{
-		{"small", false, func(w *world) { w.publish(w.write("a", small)) }, ""},
-		{"large", false, func(w *world) { w.publish(w.write("a", large)) }, ""},
-		{"small, put only", true, func(w *world) { w.publish(w.write("a", small)) }, ""},
-		{"large, put only", true, func(w *world) { w.publish(w.write("a", large)) }, ""},
-		{"large, due, and lost at the destination", false, func(w *world) { due(w, large) }, messages.HowCopied},
-		{"small, due, and lost at the destination", false, func(w *world) { due(w, small) }, messages.HowCopied},
-		{"overwritten since the scan", false, func(w *world) {
+		{name: "small", set: func(w *world) { w.publish(w.write("a", small)) }},
+		{name: "large", set: func(w *world) { w.publish(w.write("a", large)) }},
+		{name: "small, put only", putOnly: true, set: func(w *world) { w.publish(w.write("a", small)) }},
+		{name: "large, put only", putOnly: true, set: func(w *world) { w.publish(w.write("a", large)) }},
+		{name: "large, due, and lost at the destination", set: func(w *world) { due(w, large) }, how: messages.HowCopied},
+		{name: "small, due, and lost at the destination", set: func(w *world) { due(w, small) }, how: messages.HowCopied},
+		{name: "overwritten since the scan", set: func(w *world) {
 			w.publish(w.write("a", large))
 			w.write("a", body(33, 3))
-		}, ""},
-		{"a new etag for the same bytes", false, func(w *world) {
+		}},
+		{name: "a new etag for the same bytes", set: func(w *world) {
 			copyOf(w, w.write("a", small))
 			w.publish(w.write("a", small))
-		}, ""},
-		{"an upload left open", false, func(w *world) {
+		}},
+		{name: "an upload left open", set: func(w *world) {
 			v := w.write("a", large)
 			w.uploads["old"] = &upload{key: w.key(v.object), parts: map[int32][]byte{1: large}, sent: 1}
 			note(w, messages.Upload{Key: w.key(v.object), ID: "old", Worker: "elsewhere"}, v.object.Name)
 			w.publish(v)
-		}, ""},
+		}},
+		{name: "gone since the scan", set: func(w *world) {
+			w.publish(w.write("a", small))
+			w.remove("a")
+		}},
+		{name: "small, and always damaged", dies: true, set: func(w *world) { damaged(w, small) }},
+		{name: "large, and always damaged", dies: true, set: func(w *world) { damaged(w, large) }},
 	}
 }
 
@@ -72,6 +83,16 @@ func due(w *world, b []byte) {
 	w.publish(v)
 }
 
+// damaged makes a file whose bytes never have the declared checksum.
+func damaged(w *world, b []byte) {
+	w.publish(w.write("a", b))
+	w.bodies = func(_ context.Context, v *version) io.Reader {
+		b := bytes.Clone(v.body)
+		b[len(b)/2] ^= 1
+		return bytes.NewReader(b)
+	}
+}
+
 func note(w *world, u messages.Upload, name string) {
 	b, err := u.Encode()
 	if err != nil {
@@ -100,7 +121,7 @@ func TestCopySurvivesEveryFault(t *testing.T) {
 				t.Fatalf("%s: the queue did not empty without any fault", s.name)
 			}
 			w.converged(false)
-			if len(w.commits) > 1 || len(w.settled) != 1 {
+			if attempts := map[bool]int{true: 3, false: 1}[s.dies]; len(w.commits) > 1 || len(w.settled) != attempts {
 				t.Errorf("%s: without a fault %d commits, %d settled", s.name, len(w.commits), len(w.settled))
 			}
 			calls = w.calls
@@ -136,8 +157,8 @@ func survive(t *testing.T, s scene, at int, op string, k verdict) {
 	w.settle(w.host("two").copier())
 	// Between Create and its note an upload without parts may be left.
 	w.converged(op == "create" && k.dirty || op == "write" && (k.crash || k.panics))
-	if len(w.dead) > 0 {
-		t.Errorf("one fault made dead letters: %v", w.dead)
+	if (len(w.dead) > 0) != s.dies {
+		t.Errorf("dead letters: %v", w.dead)
 	}
 	r := w.record(name("a"))
 	if s.how != "" && (r.Copy == nil || r.Copy.How != s.how) {
