@@ -44,7 +44,7 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 		return c.bury(j, messages.Record{}, err)
 	}
 	if side := messages.SideOf(err); side != "" && class.OfSide() && c.Gate.failed(side, class, j.object.Name, err) {
-		delay := jitter(maxSideDelay)
+		delay := jitter(min(maxSideDelay, c.Gate.Probe)) // it may be the next to be tried
 		c.logFailure(j, err, 0, delay)
 		c.tell(Event{Kind: Held, job: j, Err: err, Delay: delay})
 		return &Verdict{Act: Nak, Delay: delay} // no attempt is counted
