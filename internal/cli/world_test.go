@@ -3,6 +3,8 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -42,8 +44,15 @@ type world struct {
 	versions map[string][]simulator.Content // by object name
 }
 
-// worldKey is the API key of all worlds, since making one takes long.
-var worldKey = sync.OnceValues(simulator.NewKey)
+// worldKey is the API key of all worlds. Making one takes long, and so does
+// signing thousands of requests: it is shorter than Oracle's.
+var worldKey = sync.OnceValues(func() ([]byte, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		return nil, err
+	}
+	return (&simulator.Key{Private: key}).PEM(), nil
+})
 
 // newWorld starts a simulation for the test, with waits so short that faults
 // cost little. Settings are NAME=value.
@@ -63,7 +72,7 @@ func newWorld(t *testing.T, o simulator.Options, settings ...string) *world {
 		t.Fatal(err)
 	}
 	o.KeyFile = filepath.Join(home, "key.pem")
-	if err := os.WriteFile(o.KeyFile, key.PEM(), 0o600); err != nil {
+	if err := os.WriteFile(o.KeyFile, key, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sim, err := simulator.New(o)
@@ -154,11 +163,25 @@ func (w *world) run(t *testing.T, args ...string) result {
 // runContext is run with a context whose end stands for a signal.
 func (w *world) runContext(ctx context.Context, t *testing.T, args ...string) result {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	code := cli.Run(ctx, cli.Env{
-		Args: args, Environ: w.environ(), Stdout: &stdout, Stderr: io.MultiWriter(&stderr, t.Output()),
-	})
-	return result{code, stdout.String(), stderr.String()}
+	var stdout bytes.Buffer
+	stderr := log{also: t.Output()}
+	code := cli.Run(ctx, cli.Env{Args: args, Environ: w.environ(), Stdout: &stdout, Stderr: &stderr})
+	return result{code, stdout.String(), stderr.text.String()}
+}
+
+// A log is written to by many at once, as a terminal is.
+type log struct {
+	also io.Writer
+
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(p)
+	return l.also.Write(p)
 }
 
 // want ends the test where a command ended with another code.
@@ -233,6 +256,14 @@ func (w *world) add(objects ...simulator.Object) {
 	w.remember()
 	w.Source.Add(objects...)
 	w.remember()
+}
+
+// add1 is add of a new name, for when there are thousands.
+func (w *world) add1(o simulator.Object) {
+	w.Source.Add(o)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.versions[o.Name] = append(w.versions[o.Name], o.Content)
 }
 
 func (w *world) remember() {
