@@ -35,7 +35,7 @@ func TestAnswersHaveAClass(t *testing.T) {
 		{404, "NamespaceNotFound", messages.NotFound, messages.NotFound},
 		{404, "NotAuthorizedOrNotFound", messages.NotFound, messages.NotFound},
 		{404, "SomethingNew", messages.NotFound, messages.NotFound},
-		{404, "ObjectNotFound", messages.Gone, messages.Gone},
+		{404, "ObjectNotFound", messages.NotFound, messages.Gone},
 		{407, "ProxyAuthenticationRequired", messages.Connection, messages.Connection},
 		{409, "IncorrectState", messages.Unknown, messages.Unknown},
 		{412, "IfMatchFailed", messages.Changed, messages.Changed},
@@ -58,6 +58,19 @@ func TestAnswersHaveAClass(t *testing.T) {
 			t.Errorf("error = %q, want %q in it", err, want)
 		}
 		remove()
+	}
+}
+
+func TestNoBreakerKeepsRequestsBack(t *testing.T) {
+	w := newWorld(t)
+	remove := w.OCIFaults.Add(simulator.Rule{Do: simulator.Status(503, "ServiceUnavailable")})
+	for range 20 {
+		_, err := w.client.Check(t.Context())
+		wantFault(t, err, messages.Unavailable)
+	}
+	remove()
+	if _, err := w.client.Check(t.Context()); err != nil {
+		t.Errorf("after the outage: %v", err)
 	}
 }
 

@@ -152,6 +152,18 @@ func wantFault(t *testing.T, err error, class messages.Class, remedy ...string) 
 	}
 }
 
+// wantEnd checks that a call ends with its context, and soon.
+func wantEnd(t *testing.T, call func() error) {
+	t.Helper()
+	start := time.Now()
+	if err := call(); !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v, want the context's", err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %v to end", took)
+	}
+}
+
 func total(requests map[string]int) int {
 	n := 0
 	for _, count := range requests {

@@ -35,8 +35,8 @@ func (c *Client) List(ctx context.Context, from string) iter.Seq2[messages.Objec
 				yield(messages.Object{}, err)
 				return
 			}
-			for i, o := range page.objects {
-				if o.Name == last && (i > 0 || start != from) {
+			for _, o := range page.objects {
+				if o.Name == last {
 					continue
 				}
 				last = o.Name
@@ -159,7 +159,16 @@ func (c *Client) list(ctx context.Context, op string, req objectstorage.ListObje
 		}
 		err = notOracle{err}
 	}
-	return page{}, c.fault(ctx, op, err, resp.RawResponse)
+	return page{}, c.listFault(c.fault(ctx, op, err, resp.RawResponse))
+}
+
+// listFault keeps a 404 of a listing from passing for a proof that an object is
+// gone, whatever its code says.
+func (c *Client) listFault(err error) error {
+	if f, ok := errors.AsType[*messages.Fault](err); ok && f.Class == messages.Gone {
+		f.Class, f.Remedy = messages.NotFound, c.policyRemedy()
+	}
+	return err
 }
 
 // read refuses what is not a complete listing, in particular an answer of some

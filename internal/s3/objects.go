@@ -54,7 +54,8 @@ func confirmed(op string, etag *string) (string, error) {
 func unquote(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }
 
 // Head implements copier.Objects. It needs s3:GetObject, and s3:ListBucket to
-// tell that there is no object.
+// tell that there is no object. A bucket that does not exist is Gone, too: the
+// answer to a HEAD does not say which of both is missing.
 func (c *Client) Head(ctx context.Context, key string) (copier.Stored, error) {
 	limited, cancel := context.WithTimeout(ctx, shortDeadline)
 	defer cancel()

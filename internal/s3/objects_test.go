@@ -7,8 +7,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
+	"time"
 
 	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/s3"
@@ -151,20 +151,26 @@ func TestHeadMayBeForbiddenWhereWritingIsNot(t *testing.T) {
 	}
 }
 
-func TestRefusalBeforeTheBodyIsUnderstood(t *testing.T) {
-	// S3 refuses once it has seen the header, and closes; the body, which is larger
-	// than all buffers on the way, must not have been sent by then.
-	var sent atomic.Int64
-	c := at(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Connection", "close")
-		w.WriteHeader(http.StatusForbidden)
-		io.WriteString(w, `<Error><Code>AccessDenied</Code><Message>no</Message></Error>`)
-		sent.Add(1)
+func TestLargeBodyWaitsForLeave(t *testing.T) {
+	// S3 refuses once it has seen the header, and closes. A body that is already on
+	// its way then turns the refusal into a reset connection.
+	early := make(chan int, 3)
+	c := at(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		n, _ := rw.Read(make([]byte, 1))
+		early <- n
+		io.WriteString(conn, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n<Error><Code>AccessDenied</Code></Error>")
 	})
-	_, err := c.Put(t.Context(), key, random(t, 1, 32<<20), meta)
+	_, err := c.Put(t.Context(), key, random(t, 1, 4<<20), meta)
 	wantFault(t, err, messages.Forbidden)
-	if sent.Load() != 1 {
-		t.Errorf("made %d requests, want 1", sent.Load())
+	if len(early) != 1 || <-early != 0 {
+		t.Error("the body was sent before S3 had asked for it, or more than once")
 	}
 }
 
@@ -185,9 +191,13 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer w.S3Faults.Clear()
 			w.S3Faults.Add(simulator.Rule{Do: simulator.Hook(cancel)})
-			w.S3Faults.Add(simulator.Rule{Do: simulator.Stall(0, ctx.Done())})
+			w.S3Faults.Add(simulator.Rule{Do: simulator.Stall(0, nil)})
+			start := time.Now()
 			if err := call(ctx); !errors.Is(err, context.Canceled) {
 				t.Errorf("error = %v, want the context's", err)
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %v to end", took)
 			}
 		})
 	}
