@@ -78,7 +78,7 @@ func (r Retry) delay(attempts int) time.Duration {
 			break
 		}
 	}
-	return jitter(min(time.Duration(d), r.Max))
+	return jitter(time.Duration(min(d, float64(r.Max))))
 }
 
 func jitter(d time.Duration) time.Duration { return d - rand.N(d/4+1) }
