@@ -32,8 +32,8 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 	switch {
 	case errors.Is(err, errShutdown):
 		return &Verdict{Act: Nak}
-	case class == messages.LeaseLost:
-		return nil
+	case class == messages.LeaseLost || j.lease.fresh() != nil:
+		return nil // a nak would take the message away from the one who has it now
 	case errors.Is(err, messages.ErrNewer):
 		j.log.Error("a newer version of this program wrote this", "subject", j.delivery.Subject, "err", err)
 		return &Verdict{Act: Nak, Delay: jitter(maxRetryAfter)}
