@@ -666,6 +666,8 @@ func (h *host) Next(ctx context.Context, backfill bool) (d *copier.Delivery, err
 					wait = min(wait, rest)
 				case found == nil, live && !strings.Contains(found.subject, ".live."):
 					found = l
+				case live == strings.Contains(found.subject, ".live.") && l.ready.Before(found.ready):
+					found = l // it waits longer
 				}
 			}
 			if found != nil {

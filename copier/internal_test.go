@@ -1,0 +1,121 @@
+package copier
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestPartSize: whole chunks, never below S3's smallest part, and never more
+// parts than S3 takes.
+func TestPartSize(t *testing.T) {
+	const mib, gib = 1 << 20, 1 << 30
+	for _, c := range []struct{ chunk, size, want int64 }{
+		{8 * mib, 9 * mib, 8 * mib},
+		{8 * mib, 80_000 * mib, 8 * mib},
+		{8 * mib, 80_000*mib + 1, 9 * mib},
+		{1, 10, 5 * mib},
+		{5 * mib, 50_000*mib + 1, 6 * mib},
+		{8 * mib, 5 * 1024 * gib, 525 * mib},
+		{64*mib + 1, 70 * mib, 64*mib + 1},
+	} {
+		if got := (&Copier{Chunk: c.chunk}).partSize(c.size); got != c.want {
+			t.Errorf("chunk %d, size %d: parts of %d, want %d", c.chunk, c.size, got, c.want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		c := &Copier{Chunk: rapid.Int64Range(1, gib).Draw(t, "chunk")}
+		size := rapid.Int64Range(1, 5*1024*gib).Draw(t, "size")
+		part := c.partSize(size)
+		if n := (size + part - 1) / part; n > 10_000 || part < 5*mib || part < c.Chunk {
+			t.Fatalf("%d parts of %d", n, part)
+		}
+	})
+}
+
+// TestRetryDelayGrows to its cap and never beyond, whatever the settings.
+func TestRetryDelayGrows(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := Retry{
+			Initial:    time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "initial")),
+			Max:        time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "max")),
+			Multiplier: rapid.Float64Range(0, 1e9).Draw(t, "multiplier"),
+		}
+		n := rapid.IntRange(0, 10_000).Draw(t, "attempts")
+		d := r.delay(n)
+		if d < 0 || d > r.Max || d < min(r.Initial, r.Max)*3/4-1 {
+			t.Fatalf("delay %s", d)
+		}
+	})
+}
+
+// TestBudget: never more buffers than tokens, each of the asked length, and none
+// is handed to two.
+func TestBudget(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tokens := rapid.IntRange(1, 5).Draw(t, "tokens")
+		const chunk = 64
+		b := NewBudget(tokens, chunk)
+		over, cancel := context.WithCancelCause(context.Background())
+		full := errors.New("full")
+		cancel(full)
+		var held [][]byte
+		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			if len(held) > 0 && rapid.Bool().Draw(t, "give") {
+				i := rapid.IntRange(0, len(held)-1).Draw(t, "which")
+				b.give(held[i], rapid.Bool().Draw(t, "failed"))
+				held = append(held[:i], held[i+1:]...)
+				continue
+			}
+			if len(held) == tokens {
+				if buf, err := b.take(over, 1); !errors.Is(err, full) || buf != nil {
+					t.Fatalf("the budget gave %d of %d buffers: %v", len(held)+1, tokens, err)
+				}
+				continue
+			}
+			n := rapid.Int64Range(0, 2*chunk).Draw(t, "n")
+			buf, err := b.take(context.Background(), n)
+			if err != nil || int64(len(buf)) != n {
+				t.Fatalf("take(%d) = %d bytes, %v", n, len(buf), err)
+			}
+			for i := range buf {
+				buf[i] = byte(step)
+			}
+			held = append(held, buf)
+			for _, h := range held {
+				for _, c := range h {
+					if c != h[0] {
+						t.Fatal("two hold the same buffer")
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestABufferOfAFailedRequestIsNotReused: the transport may still read it.
+func TestABufferOfAFailedRequestIsNotReused(t *testing.T) {
+	b := NewBudget(1, 64)
+	for range 100 {
+		buf, err := b.take(t.Context(), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if buf[0] != 0 {
+			t.Fatal("the buffer was used before")
+		}
+		buf[0] = 1
+		b.give(buf, true)
+	}
+}
+
+func TestCutKeepsValidUTF8(t *testing.T) {
+	for in, want := range map[string]string{"": "", "abc": "abc", "abcd": "abc", "abé": "ab", "a\xffb": "ab"} {
+		if got := cut(in, 3); got != want {
+			t.Errorf("cut(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
