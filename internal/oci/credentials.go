@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,9 +164,7 @@ func parseProfile(text, profile string) (map[string]string, bool) {
 	}
 	values := map[string]string{}
 	for _, name := range []string{"DEFAULT", profile} {
-		for key, value := range sections[name] {
-			values[key] = value
-		}
+		maps.Copy(values, sections[name])
 	}
 	return values, sections[profile] != nil
 }
