@@ -114,7 +114,7 @@ func (r *route) openQueue(ctx context.Context, role string) (err error) {
 		}
 		opts.InProcess = r.server
 	}
-	if r.conn, err = nats.Connect(ctx, opts); err != nil {
+	if r.conn, err = connect(ctx, role, opts); err != nil {
 		return err
 	}
 	if r.report, err = nats.Setup(ctx, r.conn, r.assets, nats.Manage(cfg.Manage())); err != nil {
@@ -127,6 +127,21 @@ func (r *route) openQueue(ctx context.Context, role string) (err error) {
 	}
 	r.ledger, err = r.conn.Ledger(ctx, r.assets.State, cfg.OCI.Name)
 	return err
+}
+
+// queueWait is how long a command that ends by itself waits for the queue.
+const queueWait = 10 * time.Second
+
+// connect waits for the queue: the roles that run until a signal for ever, the
+// commands that somebody waits for only for a while.
+func connect(ctx context.Context, role string, o nats.Options) (*nats.Conn, error) {
+	switch role {
+	case "run", "scanner", "copier":
+		return nats.Connect(ctx, o)
+	}
+	ctx, cancel := context.WithTimeout(ctx, queueWait)
+	defer cancel()
+	return nats.Connect(ctx, o)
 }
 
 func lockedAs(err error) error {

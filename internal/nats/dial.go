@@ -25,12 +25,14 @@ const (
 
 // dial tries until a server accepts, refuses the credentials, or ctx ends.
 //
-// The library could retry by itself, but then hides why it fails.
+// The library could retry by itself, but then hides why it fails. Why it waits is
+// logged at once, and again each minute.
 func dial(ctx context.Context, o Options, opts []natsgo.Option) (*natsgo.Conn, error) {
 	urls, op := strings.Join(o.URLs, ","), "connect to the embedded nats"
 	if o.InProcess == nil {
 		op = "connect to nats at " + redact(urls)
 	}
+	var told time.Time
 	for {
 		nc, err := natsgo.Connect(urls, opts...)
 		if err == nil {
@@ -39,6 +41,10 @@ func dial(ctx context.Context, o Options, opts []natsgo.Option) (*natsgo.Conn, e
 		f := connectFault(op, err)
 		if f.Class == messages.Unauthenticated || !isNetwork(err) {
 			return nil, f
+		}
+		if o.Log != nil && time.Since(told) > time.Minute {
+			told = time.Now()
+			o.Log.Warn("waiting for nats", "err", f)
 		}
 		if !pause(ctx, reconnectWait/2+rand.N(reconnectWait)) {
 			if errors.Is(ctx.Err(), context.Canceled) {
@@ -112,7 +118,7 @@ func secure(o Options, opts []natsgo.Option) ([]natsgo.Option, error) {
 func unusable(setting string, err error) error {
 	return &messages.Fault{
 		Class: messages.Unauthenticated, Op: "read " + setting, Err: err,
-		Remedy: "name a file that this user can read and that holds what its setting says",
+		Remedy: setting + " must name a file that this user can read, of the kind that the setting says",
 	}
 }
 
