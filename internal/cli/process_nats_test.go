@@ -1,0 +1,159 @@
+package cli_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/simulator"
+	"oracle-focus-agent/messages"
+)
+
+// A natsServer is a NATS server in a process of its own, which keeps its port
+// and its files over restarts.
+type natsServer struct {
+	t         *testing.T
+	dir, port string
+	*process
+}
+
+func newNATSServer(t *testing.T) *natsServer {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &natsServer{t: t, dir: shortDir(t), port: port}
+}
+
+func (s *natsServer) url() string { return "nats://127.0.0.1:" + s.port }
+
+func (s *natsServer) up() {
+	s.t.Helper()
+	s.process = startProcess(s.t, []string{"GORACE=atexit_sleep_ms=0"}, "test-nats-server", s.dir, s.port)
+	until(s.t, "the nats server is up", patience, func() bool { return strings.Contains(s.stdout.String(), "nats://") })
+}
+
+// connect is for the test's own questions.
+func (s *natsServer) connect(ackWait time.Duration) *broker {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	conn, err := nats.Connect(ctx, nats.Options{URLs: []string{s.url()}, Name: "test"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(conn.Close)
+	return &broker{t: s.t, url: s.url(), conn: conn, assets: messages.Define("focus", "main", 1, ackWait)}
+}
+
+// The outage is shorter than the ack wait, and a copy is under way all the time.
+func TestACopyOutlivesARestartOfNATS(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		end  syscall.Signal
+	}{{"in order", syscall.SIGTERM}, {"killed", syscall.SIGKILL}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, simulator.Options{Policy: simulator.PutOnly})
+			const ackWait = 2 * time.Minute
+			server := newNATSServer(t)
+			server.up()
+			l = l.with("NATS_URL="+server.url(), "FOCUS_NATS_ACK_WAIT="+ackWait.String())
+			if code, stdout, stderr := l.run("setup"); code != 0 {
+				t.Fatalf("setup exits with %d:\n%s%s", code, stdout, stderr)
+			}
+			queue := server.connect(ackWait)
+			l.add(1, 1, 2*labPart)
+			for id := range 8 {
+				l.add(2, id+2, 1000)
+			}
+			h := l.hold(l.sim.OCIFaults, simulator.Rule{Op: "GetObject", Name: "/0000000000000001-", Times: 1}, labPart)
+			c, s := l.start("copier"), l.start("scanner")
+			h.mustBeReached(t)
+			s.says("sync complete")
+			until(t, "all but the large file are copied", patience, func() bool { return len(l.wrong()) == 1 && queue.status().Live.InFlight == 1 })
+
+			server.signal(tt.end)
+			server.exit(patience)
+			c.says("nats connection lost")
+			server.up()
+			c.says("re-established")
+			h.letGo()
+			until(t, "the large file is copied and recorded", patience, func() bool {
+				return len(l.wrong()) == 0 && queue.conn.Health() == nil && l.recorded(queue) && queue.empty()
+			})
+
+			// Work goes on: with what the next scan finds.
+			l.add(1, 100, 1000)
+			l.start("scanner").says("sync complete")
+			until(t, "a new file is copied", patience, func() bool { return len(l.wrong()) == 0 })
+			for _, p := range []*process{c, s} {
+				if code := p.stop(); code != 0 {
+					t.Errorf("%s exits with %d, want 0", p.name, code)
+				}
+			}
+			l.mustBeRight()
+			l.mustHaveCommittedOnce()
+		})
+	}
+}
+
+// A role that is started before its queue waits for it, and says so.
+func TestRolesStartedBeforeNATSWaitForIt(t *testing.T) {
+	t.Parallel()
+	server := newNATSServer(t)
+	l := newLab(t, simulator.Options{}, "NATS_URL="+server.url(), "FOCUS_NATS_MANAGE=create")
+	l.add(1, 1, 1000)
+	c, s := l.start("copier"), l.start("scanner")
+	for _, p := range []*process{c, s} {
+		p.says(server.port) // of the server that it waits for
+	}
+	server.up()
+	until(t, "the file is copied", patience, func() bool { return len(l.wrong()) == 0 })
+	for _, p := range []*process{c, s} {
+		if code := p.stop(); code != 0 {
+			t.Errorf("%s exits with %d, want 0", p.name, code)
+		}
+	}
+	l.mustHaveCommittedOnce()
+}
+
+// A command that an operator waits for says that NATS is away instead of hanging.
+func TestCommandsSayThatNATSIsAway(t *testing.T) {
+	t.Parallel()
+	server := newNATSServer(t)
+	l := newLab(t, simulator.Options{}, "NATS_URL="+server.url())
+	var all []*process
+	for _, args := range [][]string{{"test"}, {"setup"}, {"failed", "list"}, {"sync"}} {
+		all = append(all, l.start(args...))
+	}
+	for _, p := range all {
+		code := p.exit(patience / 2)
+		if out := p.stdout.String() + p.stderr.String(); code != 1 || !strings.Contains(out, server.port) {
+			t.Errorf("%s exits with %d, want 1 with the server's address:\n%s", p.name, code, out)
+		}
+	}
+}
+
+// A stop ends the wait for NATS, too.
+func TestSIGTERMEndsTheWaitForNATS(t *testing.T) {
+	t.Parallel()
+	server := newNATSServer(t)
+	l := newLab(t, simulator.Options{}, "NATS_URL="+server.url())
+	p := l.start("copier")
+	p.says(server.port)
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit %d, want 0", code)
+	}
+}
