@@ -146,8 +146,8 @@ func canon[T any](v T) T {
 		}
 		switch r.Kind() {
 		case reflect.Struct:
-			for i := range r.NumField() {
-				walk(r.Field(i))
+			for _, field := range r.Fields() {
+				walk(field)
 			}
 		case reflect.Pointer:
 			if !r.IsNil() {

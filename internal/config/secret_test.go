@@ -31,7 +31,7 @@ func printed(t testing.TB, s config.Secret) string {
 	things := []any{s, &s, hidden{s}, &hidden{s}, shown{s, &s}, []any{s}, map[string]any{"k": s}, []hidden{{s}}, errors.New(fmt.Sprint(s)),
 		&config.Config{S3: config.S3{SecretAccessKey: s}}}
 	for _, thing := range things {
-		for _, verb := range strings.Fields("%v %+v %#v %s %q %x %X %d %p %t %T %U %e %10v %-5s %z") {
+		for verb := range strings.FieldsSeq("%v %+v %#v %s %q %x %X %d %p %t %T %U %e %10v %-5s %z") {
 			fmt.Fprintf(&out, verb+"\n", thing)
 		}
 		fmt.Fprintln(&out, thing)
@@ -78,12 +78,13 @@ func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := fmt.Sprintf("%v %+v %#v %s", c, *c, *c, data)
+	var all strings.Builder
+	all.WriteString(fmt.Sprintf("%v %+v %#v %s", c, *c, *c, data))
 	for _, k := range config.Keys() {
 		value, _ := c.Value(k.Path)
-		all += value + c.Origin(k.Path)
+		all.WriteString(value + c.Origin(k.Path))
 	}
-	if strings.Contains(all, "hunter2") {
+	if strings.Contains(all.String(), "hunter2") {
 		t.Error("a secret was printed")
 	}
 }

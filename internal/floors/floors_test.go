@@ -46,11 +46,11 @@ func table() map[string]room {
 			tests: []string{"internal/natstest", "github.com/nats-io/jwt/v2", "github.com/nats-io/nkeys"},
 		},
 		"internal/oci": {
-			uses:  []string{"messages", "scanner", "copier", "github.com/oracle/oci-go-sdk/v65"},
+			uses:  []string{"messages", "scanner", "copier", "internal/network", "github.com/oracle/oci-go-sdk/v65"},
 			tests: []string{"internal/simulator", "github.com/youmark/pkcs8"},
 		},
 		"internal/s3": {
-			uses:  []string{"messages", "scanner", "copier", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+			uses:  []string{"messages", "scanner", "copier", "internal/network", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 			tests: []string{"internal/simulator", "internal/versitygw"},
 		},
 		"internal/config":  {uses: []string{"messages", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}},
@@ -64,6 +64,7 @@ func table() map[string]room {
 			// Its tests speak to it with the clients of the product.
 			tests: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/oracle/oci-go-sdk/v65"},
 		},
+		"internal/network":   {},
 		"internal/versitygw": {},
 		"internal/floors":    {},
 

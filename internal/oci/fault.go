@@ -2,25 +2,22 @@ package oci
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/oracle/oci-go-sdk/v65/common"
 
+	"oracle-focus-agent/internal/network"
 	"oracle-focus-agent/messages"
 )
 
 const (
-	maxRetryAfter = 5 * time.Minute
 	// maxSkew is how far a clock may be off before Oracle refuses signatures.
 	maxSkew = 5 * time.Minute
 )
@@ -38,7 +35,7 @@ func foreign(err error) error {
 		return err
 	}
 	text, _, _ := strings.Cut(err.Error(), "\nStack:")
-	return notOracle{errors.New("the answer cannot be read: " + oneLine(text))}
+	return notOracle{errors.New("the answer cannot be read: " + network.OneLine(text))}
 }
 
 // otherVersion is an answer with another version than the one asked for.
@@ -63,7 +60,7 @@ func (c *Client) fault(ctx context.Context, op string, err error, resp *http.Res
 		f.Class, f.Remedy = messages.Unavailable, "this is not an answer of Oracle's: check oci.endpoint and the proxy"
 	default:
 		f.Class = messages.Connection
-		f.Err, f.Remedy = unreached(err)
+		f.Remedy, f.Err = unanswered(err)
 	}
 	return f
 }
@@ -88,11 +85,11 @@ func (c *Client) answered(f *messages.Fault, answer answerError, resp *http.Resp
 	case status == http.StatusPreconditionFailed:
 		f.Class = messages.Changed
 	case status == http.StatusTooManyRequests:
-		f.Class, f.RetryAfter = messages.Throttled, retryAfter(resp)
+		f.Class, f.RetryAfter = messages.Throttled, network.RetryAfter(headerOf(resp))
 	case status == http.StatusProxyAuthRequired:
-		f.Class, f.Remedy = messages.Connection, proxyRemedy
+		f.Class, f.Remedy = messages.Connection, network.ProxyRemedy
 	case status >= 500:
-		f.Class, f.RetryAfter = messages.Unavailable, retryAfter(resp)
+		f.Class, f.RetryAfter = messages.Unavailable, network.RetryAfter(headerOf(resp))
 	default:
 		f.Class = messages.Unknown
 	}
@@ -144,70 +141,31 @@ func (c *Client) policyRemedy() string {
 		id.User, c.options.Bucket, id.Tenancy, c.options.Namespace, region)
 }
 
-// retryAfter reads both forms of the header; zero where there is none.
-func retryAfter(resp *http.Response) time.Duration {
-	if resp == nil {
-		return 0
-	}
-	header := resp.Header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
-	}
-	if at, err := http.ParseTime(header); err == nil {
-		return min(max(time.Until(at), 0), maxRetryAfter)
-	}
-	return 0
-}
-
 // An answerError is the SDK's error on one line instead of its ten.
 type answerError struct{ common.ServiceError }
 
 func (e answerError) Error() string {
-	s := fmt.Sprintf("%d %s: %s", e.GetHTTPStatusCode(), e.GetCode(), oneLine(e.GetMessage()))
+	s := fmt.Sprintf("%d %s: %s", e.GetHTTPStatusCode(), e.GetCode(), network.OneLine(e.GetMessage()))
 	if id := e.GetOpcRequestID(); id != "" {
-		s += " (opc-request-id " + oneLine(id) + ")"
+		s += " (opc-request-id " + network.OneLine(id) + ")"
 	}
 	return s
 }
 
-// oneLine keeps the page of some proxy from filling the log.
-func oneLine(s string) string {
-	const most = 300
-	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "?")
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
-	}
-	return s
-}
-
-const proxyRemedy = "check the proxy in HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-
-// unreached explains why no answer came. The context errors of our own
-// deadlines are cut from the chain: only the caller's may be seen there.
-func unreached(err error) (error, string) {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // the URL says nothing that the operation does not
-	}
-	remedy := ""
-	switch {
-	case errors.Is(err, errRedirect):
+// unanswered explains why no answer came.
+func unanswered(err error) (remedy string, cause error) {
+	remedy, cause = network.Settings{
+		CA: "SSL_CERT_FILE", Endpoint: "oci.endpoint", Host: "oci.region", Late: fmt.Sprintf("no answer within %v", listDeadline),
+	}.Unanswered(err)
+	if errors.Is(err, errRedirect) {
 		remedy = "check oci.endpoint and the proxy: Object Storage does not redirect"
-	case isA[*tls.CertificateVerificationError](err), isA[x509.UnknownAuthorityError](err), isA[x509.HostnameError](err), isA[x509.CertificateInvalidError](err):
-		remedy = "the certificate is not trusted: name the CA of your proxy in SSL_CERT_FILE, and check the clock and oci.endpoint"
-	case isA[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch), failedIn(err, "remote error"):
-		remedy = "TLS 1.2 or newer is needed: check oci.endpoint and the proxy"
-	case isA[*net.DNSError](err):
-		remedy = "the name of the host cannot be resolved: check DNS and oci.region"
-	case failedIn(err, "proxyconnect"):
-		remedy = proxyRemedy
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		err = errors.New(strings.Replace(err.Error(), context.DeadlineExceeded.Error(), fmt.Sprintf("no answer within %v", listDeadline), 1))
-	}
-	return err, remedy
+	return remedy, cause
 }
 
-func failedIn(err error, op string) bool {
-	e, ok := errors.AsType[*net.OpError](err)
-	return ok && e.Op == op
+func headerOf(resp *http.Response) http.Header {
+	if resp == nil {
+		return nil
+	}
+	return resp.Header
 }

@@ -197,7 +197,7 @@ func TestRemediesWithoutAnAnswer(t *testing.T) {
 		"DNS":         &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "objectstorage.example"}},
 		"HTTPS_PROXY": &net.OpError{Op: "proxyconnect", Err: errors.New("connection refused")},
 	} {
-		if _, remedy := oci.TestingOnlyUnreached(&url.Error{Op: "Get", URL: "https://x", Err: cause}); !strings.Contains(remedy, want) {
+		if remedy, _ := oci.TestingOnlyUnanswered(&url.Error{Op: "Get", URL: "https://x", Err: cause}); !strings.Contains(remedy, want) {
 			t.Errorf("remedy of %v = %q, want %q in it", cause, remedy, want)
 		}
 	}

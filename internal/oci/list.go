@@ -102,7 +102,7 @@ func (c *Client) request(start string, limit int) objectstorage.ListObjectsReque
 }
 
 // retry repeats a listing call twice after failures that pass by themselves. It
-// waits as long as the answer asks, up to maxRetryAfter, and stops with ctx.
+// waits as long as the answer asks, up to five minutes, and stops with ctx.
 func (c *Client) retry(ctx context.Context, op string, req objectstorage.ListObjectsRequest) (page, error) {
 	for attempt := 0; ; attempt++ {
 		p, err := c.list(ctx, op, req)

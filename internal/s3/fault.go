@@ -2,26 +2,21 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
+	"oracle-focus-agent/internal/network"
 	"oracle-focus-agent/messages"
 )
-
-const maxRetryAfter = 5 * time.Minute
 
 // fault gives err its class. The end of ctx wins over all others, and stays
 // visible to errors.Is. Refused credentials are forgotten, so that the next
@@ -35,15 +30,17 @@ func (c *Client) fault(ctx context.Context, op string, err error) error {
 	missing, none := errors.AsType[noCredentials](err)
 	switch {
 	case none:
-		f.Class, f.Err, f.Remedy = messages.Unauthenticated, errors.New(oneLine(missing.Error())), credentialsRemedy
+		f.Class, f.Err, f.Remedy = messages.Unauthenticated, errors.New(network.OneLine(missing.Error())), credentialsRemedy
 	case ok && resp.HTTPStatusCode() >= 300:
 		c.answered(f, newAnswer(resp, err))
 	case ok && resp.HTTPStatusCode() > 0 && !broken(err):
-		f.Class, f.Err = messages.Unavailable, fmt.Errorf("not confirmed: the answer cannot be read: %s", oneLine(err.Error()))
+		f.Class, f.Err = messages.Unavailable, fmt.Errorf("not confirmed: the answer cannot be read: %s", network.OneLine(err.Error()))
 		f.Remedy = "check s3.endpoint and the proxy"
 	default:
 		f.Class = messages.Connection
-		f.Err, f.Remedy = unreached(err)
+		f.Remedy, f.Err = network.Settings{
+			CA: "SSL_CERT_FILE or AWS_CA_BUNDLE", Endpoint: "s3.endpoint", Host: "s3.region and the bucket in s3.bucket_path", Late: "no answer in time",
+		}.Unanswered(err)
 	}
 	if f.Class == messages.Unauthenticated {
 		c.creds.Invalidate()
@@ -72,7 +69,7 @@ func newAnswer(resp *awshttp.ResponseError, err error) *answer {
 func (a *answer) Error() string {
 	s := strings.TrimSpace(fmt.Sprintf("%d %s", a.status, a.code))
 	if a.message != "" {
-		s += ": " + oneLine(a.message)
+		s += ": " + network.OneLine(a.message)
 	}
 	if a.request != "" {
 		s += " (request id " + a.request + ")"
@@ -94,7 +91,7 @@ const credentialsRemedy = "check the access key of the destination (s3.access_ke
 // answered looks at the code first where one is known, then at the status.
 func (c *Client) answered(f *messages.Fault, a *answer) {
 	f.Err = a
-	f.RetryAfter = retryAfter(a.header)
+	f.RetryAfter = network.RetryAfter(a.header)
 	switch a.code {
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired":
 		f.Class, f.Remedy = messages.Unauthenticated, credentialsRemedy
@@ -132,7 +129,7 @@ func (c *Client) byStatus(f *messages.Fault, a *answer) {
 	case a.status == http.StatusTooManyRequests:
 		f.Class = messages.Throttled
 	case a.status == http.StatusProxyAuthRequired:
-		f.Class, f.Remedy = messages.Connection, proxyRemedy
+		f.Class, f.Remedy = messages.Connection, network.ProxyRemedy
 	case a.status >= 500, a.status == http.StatusTemporaryRedirect:
 		f.Class = messages.Unavailable
 	case a.status < 400:
@@ -172,28 +169,6 @@ func clockRemedy(h http.Header) string {
 	return local
 }
 
-// retryAfter reads both forms of the header; zero where there is none.
-func retryAfter(h http.Header) time.Duration {
-	header := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
-	}
-	if at, err := http.ParseTime(header); err == nil {
-		return min(max(time.Until(at), 0), maxRetryAfter)
-	}
-	return 0
-}
-
-// oneLine keeps the page of some proxy from filling the log.
-func oneLine(s string) string {
-	const most = 300
-	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "?")
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
-	}
-	return s
-}
-
 // broken reports whether an answer began and did not come to its end.
 func broken(err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) || isA[net.Error](err)
@@ -202,34 +177,4 @@ func broken(err error) bool {
 func isA[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
-}
-
-const proxyRemedy = "check the proxy in HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-
-// unreached explains why no answer came. The context errors of our own
-// deadlines are cut from the chain: only the caller's may be seen there.
-func unreached(err error) (error, string) {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // the URL says nothing that the operation does not
-	}
-	remedy := ""
-	switch {
-	case isA[*tls.CertificateVerificationError](err), isA[x509.UnknownAuthorityError](err), isA[x509.HostnameError](err), isA[x509.CertificateInvalidError](err):
-		remedy = "the certificate is not trusted: name the CA of your proxy in SSL_CERT_FILE or AWS_CA_BUNDLE, and check the clock and s3.endpoint"
-	case isA[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch), failedIn(err, "remote error"):
-		remedy = "TLS 1.2 or newer is needed: check s3.endpoint and the proxy"
-	case isA[*net.DNSError](err):
-		remedy = "the name of the host cannot be resolved: check DNS, s3.region and the bucket in s3.bucket_path"
-	case failedIn(err, "proxyconnect"):
-		remedy = proxyRemedy
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		err = errors.New(strings.Replace(err.Error(), context.DeadlineExceeded.Error(), "no answer in time", 1))
-	}
-	return err, remedy
-}
-
-func failedIn(err error, op string) bool {
-	e, ok := errors.AsType[*net.OpError](err)
-	return ok && e.Op == op
 }

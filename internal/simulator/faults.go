@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -77,9 +78,7 @@ func (f *Faults) Count() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	counts := make(map[string]int, len(f.count))
-	for kind, n := range f.count {
-		counts[kind] = n
-	}
+	maps.Copy(counts, f.count)
 	return counts
 }
 
