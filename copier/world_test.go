@@ -73,8 +73,9 @@ type world struct {
 		Errorf(string, ...any)
 		Helper()
 	}
-	// turn decides what happens to a call of a host.
-	turn func(h *host, op string) verdict
+	// turn decides what happens to a call of a host; it is asked by one at a time.
+	turn   func(h *host, op string) verdict
+	asking sync.Mutex
 
 	mu       sync.Mutex
 	present  map[string]*version
@@ -148,7 +149,9 @@ func fault(op string) error {
 
 // call runs the effect of a port call, or not.
 func (h *host) call(ctx context.Context, op string, effect func() error) error {
+	h.asking.Lock()
 	v := h.turn(h, op)
+	h.asking.Unlock()
 	if v.freeze > 0 {
 		time.Sleep(v.freeze)
 	}
