@@ -41,6 +41,9 @@ func Run(ctx context.Context, env Env) int {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	err := root.ExecuteContext(ctx)
+	if err != nil && !a.began { // no command was found, or not what it takes
+		err = &coded{exitConfig, err}
+	}
 	if _, said := errors.AsType[*silent](err); err != nil && !said {
 		fmt.Fprintf(env.Stderr, "error: %v\n", err)
 	}
@@ -52,6 +55,7 @@ type app struct {
 	env    Env
 	config string // --config
 	quiet  bool
+	began  bool // a command was understood and does its work
 }
 
 func (a *app) root() *cobra.Command {
@@ -69,7 +73,11 @@ Exit codes: 0 success · 1 error, or a file failed · 2 configuration ·
 	}
 	root.PersistentFlags().StringVar(&a.config, "config", "", "configuration file (default $FOCUS_CONFIG, ./config.yaml, /etc/oracle-focus-agent/config.yaml)")
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, and log only warnings")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &coded{exitConfig, err} })
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		err := cmd.ValidateFlagGroups()
+		a.began = err == nil
+		return err
+	}
 	root.AddCommand(a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(),
 		a.statusCommand(), a.setupCommand(), a.failedCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand())
 	return root
