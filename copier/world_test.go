@@ -172,7 +172,9 @@ func (h *host) call(ctx context.Context, op string, effect func() error) error {
 		if err = effect(); err == nil {
 			h.effects = append(h.effects, op)
 		}
-		h.check()
+		if op != "next" && op != "renew" && op != "read" {
+			h.check()
+		}
 	}
 	if v.crash {
 		h.crashed = true
