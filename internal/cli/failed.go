@@ -29,7 +29,10 @@ type failedFile struct {
 }
 
 func (a *app) failedCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "failed", Short: "List the files that were given up, or try them again", Args: cobra.NoArgs}
+	cmd := &cobra.Command{
+		Use: "failed", Short: "List the files that were given up, or try them again", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // without it cobra takes any word for a call for help
+	}
 	var asJSON, all bool
 	list := &cobra.Command{
 		Use: "list", Short: "List the files that were given up, with the reason", Args: cobra.NoArgs,
