@@ -244,6 +244,9 @@ func decodeSummary(t *testing.T, stdout string) summary {
 	if err := dec.Decode(&s); err != nil {
 		t.Fatalf("sync --json: %v in %q", err, stdout)
 	}
+	if _, err := dec.Token(); err != io.EOF {
+		t.Errorf("sync --json prints more than one JSON object: %q", stdout)
+	}
 	if sum := s.Transferred + s.Adopted + s.Skipped + s.Ineligible + s.Failed; sum != s.Discovered || len(s.Failures) != s.Failed {
 		t.Errorf("the counts do not add up: %+v", s)
 	}
