@@ -29,7 +29,7 @@ const callTimeout = 5 * time.Second
 type Options struct {
 	// URLs are the servers of one cluster; each may itself be a list with commas.
 	URLs []string
-	// InProcess connects without a network to a server of this process; URLs are then ignored.
+	// InProcess connects without a network to a server of this process; of URLs only the user then counts.
 	InProcess natsgo.InProcessConnProvider
 	// Creds is the path of a credentials file, NKeyFile that of an nkey seed. Both
 	// are read again at each reconnect.
@@ -54,8 +54,10 @@ type Conn struct {
 	// closed is closed after the last callback of the library has returned.
 	closed chan struct{}
 
+	// The library's own word on its state waits for an attempt to connect that is
+	// under way, seconds in all; this one never does.
 	mu       sync.Mutex
-	lastErr  error         // why the last attempt to connect failed; nil while connected
+	lastErr  error         // why there is no connection; nil while there is one
 	denied   error         // the latest permission violation
 	deniedAt time.Time     // of denied
 	denial   chan struct{} // closed and replaced at each violation
@@ -129,7 +131,7 @@ func (c *Conn) checkJetStream(ctx context.Context) error {
 // Close sends what is still buffered and ends the connection. It returns when
 // nothing of it runs any more.
 func (c *Conn) Close() {
-	if c.nc.IsConnected() {
+	if c.connected() == nil {
 		// FlushTimeout would share its timers between synctest bubbles.
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		_ = c.nc.FlushWithContext(ctx)
@@ -142,40 +144,31 @@ func (c *Conn) Close() {
 // NATS is the connection itself, for what this package does not cover.
 func (c *Conn) NATS() *natsgo.Conn { return c.nc }
 
-// deniedFor is how long a permission violation counts as the present state.
-const deniedFor = time.Minute
+const (
+	// deniedFor is how long a permission violation counts as the present state.
+	deniedFor   = time.Minute
+	remedyGrant = "grant this permission to the user, or use other credentials"
+)
 
 // Health is nil while the connection is up and the server refused nothing lately.
 func (c *Conn) Health() error {
 	if err := c.connected(); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.denied == nil || time.Since(c.deniedAt) > deniedFor {
-		return nil
+	if denied := c.deniedWithin(deniedFor); denied != nil {
+		return &messages.Fault{Class: messages.Queue, Op: "use nats", Err: denied, Remedy: remedyGrant}
 	}
-	return &messages.Fault{
-		Class: messages.Queue, Op: "use nats", Err: c.denied,
-		Remedy: "grant this permission to the user, or use other credentials",
-	}
+	return nil
 }
 
 // connected is nil, or says why there is no connection.
 func (c *Conn) connected() error {
-	if c.nc.IsConnected() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lastErr == nil {
 		return nil
 	}
-	c.mu.Lock()
-	err := c.lastErr
-	c.mu.Unlock()
-	if err == nil {
-		err = natsgo.ErrDisconnected
-	}
-	if c.nc.IsClosed() {
-		err = natsgo.ErrConnectionClosed
-	}
-	return connectFault("reach nats", err)
+	return connectFault("reach nats", c.lastErr)
 }
 
 // next returns the channel that is closed at the next event of its kind.
@@ -214,23 +207,26 @@ func (c *Conn) fault(ctx context.Context, op string, err error) error {
 	switch {
 	case isAuth(err):
 		f.Class, f.Remedy = messages.Unauthenticated, remedyAuth
-	case isSilence(err) && !c.nc.IsConnected():
+	case isSilence(err) && c.connected() != nil:
 		f.Remedy = "the connection to nats is down; it is being re-established"
 	case isSilence(err):
-		f.Err, f.Remedy = c.explainSilence(err)
+		// A call without an answer most likely met the violation that the server
+		// reported on the side.
+		if denied := c.deniedWithin(2 * callTimeout); denied != nil {
+			f.Err, f.Remedy = fmt.Errorf("%w (%w)", err, denied), remedyGrant
+		}
 	}
 	return f
 }
 
-// explainSilence adds the permission violation that a call without an answer
-// most likely met: the server reports one only on the side.
-func (c *Conn) explainSilence(err error) (error, string) {
+// deniedWithin is the latest permission violation, if it is not older than d.
+func (c *Conn) deniedWithin(d time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.denied != nil && time.Since(c.deniedAt) <= 2*callTimeout {
-		return fmt.Errorf("%w (%w)", err, c.denied), "grant this permission to the user, or use other credentials"
+	if c.denied == nil || time.Since(c.deniedAt) > d {
+		return nil
 	}
-	return err, ""
+	return c.denied
 }
 
 // isSilence reports whether err says that no answer came.

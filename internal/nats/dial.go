@@ -70,7 +70,7 @@ func (c *Conn) options(o Options) ([]natsgo.Option, error) {
 		natsgo.DisconnectErrHandler(c.onDisconnect),
 		natsgo.ReconnectHandler(c.onReconnect),
 		natsgo.ReconnectErrHandler(c.onReconnectError),
-		natsgo.ClosedHandler(func(*natsgo.Conn) { close(c.closed) }),
+		natsgo.ClosedHandler(c.onClosed),
 	}
 	if o.InboxPrefix != "" {
 		opts = append(opts, natsgo.CustomInboxPrefix(o.InboxPrefix))
@@ -123,25 +123,40 @@ func unusable(setting string, err error) error {
 }
 
 func (c *Conn) onError(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
-	if !errors.Is(err, natsgo.ErrPermissionViolation) {
-		c.log.Warn("nats reported an error", "err", err)
-		return
-	}
-	c.log.Error("nats refused an operation", "err", err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.denied, c.deniedAt = err, time.Now()
-	fire(&c.denial)
+	switch {
+	case errors.Is(err, natsgo.ErrPermissionViolation):
+		c.log.Error("nats refused an operation", "err", err)
+		c.denied, c.deniedAt = err, time.Now()
+		fire(&c.denial)
+	case isAuth(err):
+		// Once, not at each attempt.
+		if c.lastErr == nil || c.lastErr.Error() != err.Error() {
+			c.log.Error("nats refuses the credentials, trying on", "err", err)
+		}
+		c.lastErr = err
+	default:
+		c.log.Warn("nats reported an error", "err", err)
+	}
 }
 
 func (c *Conn) onDisconnect(_ *natsgo.Conn, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fire(&c.lost)
-	if err != nil { // else we closed it ourselves
+	c.lastErr = natsgo.ErrDisconnected
+	if err != nil { // else it was meant
 		c.lastErr = err
 		c.log.Warn("nats connection lost, reconnecting", "err", err)
 	}
+}
+
+func (c *Conn) onClosed(*natsgo.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastErr = natsgo.ErrConnectionClosed
+	close(c.closed)
 }
 
 func (c *Conn) onReconnect(nc *natsgo.Conn) {

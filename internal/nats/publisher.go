@@ -73,7 +73,7 @@ func (c *Conn) publish(ctx context.Context, op string, msg *natsgo.Msg, opts ...
 			ack, err = c.js.PublishMsg(ctx, msg, opts...)
 			return err
 		})
-		if err == nil || ctx.Err() != nil || !isSilence(err) {
+		if err == nil || ctx.Err() != nil || !isSilence(err) || errors.Is(err, natsgo.ErrPermissionViolation) {
 			break
 		}
 	}

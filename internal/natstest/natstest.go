@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -57,6 +58,10 @@ func (s *Server) Running() *server.Server {
 // New starts a server for t.
 func New(t testing.TB, opts ...Option) *Server {
 	t.Helper()
+	// nats.go keeps used timers in a pool, and a timer of one bubble must not be
+	// used in another: two collections empty the pool. Do not run bubbles in parallel.
+	runtime.GC()
+	runtime.GC()
 	s := &Server{opts: server.Options{
 		ServerName: "natstest", DontListen: true, NoSigs: true, NoLog: true,
 		JetStream: true, StoreDir: t.TempDir(),
@@ -96,10 +101,14 @@ func (s *Server) Stop() {
 	srv.WaitForShutdown()
 }
 
-// Restart stops the server and starts it on the same directory and port.
-func (s *Server) Restart(t testing.TB) {
+// Restart stops the server and starts it on the same directory and port, with
+// opts changed.
+func (s *Server) Restart(t testing.TB, opts ...Option) {
 	t.Helper()
 	s.Stop()
+	for _, o := range opts {
+		o(&s.opts)
+	}
 	s.start(t)
 }
 

@@ -1,0 +1,112 @@
+package nats_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/natstest"
+	"oracle-focus-agent/messages"
+)
+
+// What one server promises by its locks, three promise by agreement: the guards
+// against a second message and a second writer are tried on both.
+func TestTheGuardsHoldOnThreeReplicas(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts three servers")
+	}
+	servers := natstest.Cluster(t)
+	var conns []*nats.Conn
+	for _, s := range servers {
+		conns = append(conns, s.Connect(t))
+	}
+	a := messages.Define("focus", "main", 3, time.Minute)
+	if _, err := nats.Setup(t.Context(), conns[0], a, nats.Create); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := nats.Setup(t.Context(), conns[1], a, nats.Verify); err != nil || len(r.Unchanged) != 5 {
+		t.Errorf("Setup again = %+v, %v, want nothing to do", r, err)
+	}
+	w := &world{t, servers[0], conns[0], a}
+
+	for range 10 {
+		won := race(t, func(i int) (bool, error) {
+			m := file("raced")
+			m.Generation = i
+			lane := messages.Live
+			if i%2 == 1 {
+				lane = messages.Backfill
+			}
+			return conns[i%3].Publisher("focus").Publish(t.Context(), lane, m)
+		})
+		if won != 1 {
+			t.Errorf("queued %d times, want once", won)
+		}
+		d := w.take()
+		for _, lane := range []messages.Lane{messages.Live, messages.Backfill} {
+			m := file("raced")
+			m.Generation = 99
+			if w.publish(lane, m) {
+				t.Errorf("queued in %s while in flight", lane)
+			}
+		}
+		w.settle(d, copier.Verdict{Act: copier.Term})
+		waitEmpty(t, w)
+	}
+	l := w.ledger()
+	for _, over := range []string{"nothing", "a tombstone"} {
+		if over == "a tombstone" {
+			_, rev, _ := l.Read(t.Context(), "main.scan")
+			write(t, l, "main.scan", nil, rev)
+		}
+		won := race(t, func(i int) (bool, error) {
+			l, err := conns[i%3].Ledger(t.Context(), a.State, "main")
+			if err != nil {
+				return false, err
+			}
+			_, err = l.Write(t.Context(), "main.scan", []byte("x"), 0)
+			if messages.ClassOf(err) == messages.Conflict {
+				return false, nil
+			}
+			return err == nil, err
+		})
+		if won != 1 {
+			t.Errorf("over %s: %d created it, want one", over, won)
+		}
+	}
+	fill(t, w, "2024-11-28", 700)
+	if day, err := l.Day(t.Context(), "2024-11-28"); err != nil || len(day) != 700 {
+		t.Errorf("Day has %d records, %v, want 700", len(day), err)
+	}
+}
+
+// race calls f 16 times at once and counts how often it is true.
+func race(t *testing.T, f func(i int) (bool, error)) int {
+	t.Helper()
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			ok, err := f(i)
+			if err != nil {
+				t.Error(err)
+			}
+			if ok {
+				won.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	return int(won.Load())
+}
+
+// waitEmpty waits until the removal by an ack has reached the stream.
+func waitEmpty(t *testing.T, w *world) {
+	t.Helper()
+	if err := until(t, func() bool { return w.status().Messages == 0 }); err != nil {
+		t.Fatal(err)
+	}
+}
