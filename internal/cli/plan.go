@@ -86,7 +86,7 @@ func (a *app) plan(ctx context.Context, cfg *config.Config, naming messages.Nami
 	p := &plan{}
 	err := agent.ErrNotRunning
 	if cfg.State.Dir != "" {
-		err = agent.Ask(ctx, cfg.State.Dir, "/v1/sync", syncRequest{DryRun: true}, p)
+		err = agent.Ask(ctx, cfg.State.Dir, "/v1/sync", syncRequest{DryRun: true, Identity: identityOf(cfg, naming)}, p)
 	}
 	if errors.Is(err, agent.ErrNotRunning) {
 		p, err = a.planAlone(ctx, cfg, naming, o)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -285,6 +286,11 @@ func (g *running) answerSync(ctx context.Context, body []byte) (any, error) {
 	if err := json.Unmarshal(body, &o); err != nil {
 		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
 	}
+	if err := g.sameRoute(o.Identity); err != nil {
+		return nil, err
+	}
+	ctx, cancel := within(ctx, o.Timeout)
+	defer cancel()
 	if o.DryRun {
 		return makePlan(ctx, g.scanner())
 	}
@@ -299,6 +305,23 @@ func (g *running) answerSync(ctx context.Context, body []byte) (any, error) {
 	}()
 	sum, err := s.Run(ctx)
 	return syncAnswer{sum, errText(err), exitOf(sum, err)}, nil
+}
+
+// sameRoute refuses a caller whose configuration means another source or
+// destination than this agent was started with: else a changed bucket_path
+// would read as "all done".
+func (g *running) sameRoute(caller messages.Identity) error {
+	differences := g.identity.Differences(caller)
+	if len(differences) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("the running agent was started for another source or destination:\n")
+	for _, d := range differences {
+		fmt.Fprintf(&b, "  %s: the agent has %q, the configuration now %q\n", d.Field, d.Old, d.New)
+	}
+	b.WriteString("nothing was copied; stop the agent and start it again, which names the ways out")
+	return &agent.Refusal{Text: b.String(), Exit: exitConfig}
 }
 
 func (g *running) answerRetry(ctx context.Context, body []byte) (any, error) {

@@ -27,7 +27,11 @@ type syncOptions struct {
 
 // syncRequest and syncAnswer travel over the agent's socket.
 type syncRequest struct {
-	DryRun bool `json:"dry_run"`
+	DryRun  bool          `json:"dry_run"`
+	Timeout time.Duration `json:"timeout"`
+	// Identity is what the caller is configured for; the agent may have been
+	// started with another configuration.
+	Identity messages.Identity `json:"identity"`
 }
 
 type syncAnswer struct {
@@ -57,17 +61,15 @@ func (a *app) sync(ctx context.Context, o syncOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, &coded{exitError, fmt.Errorf("not settled within %v", o.timeout)})
-		defer cancel()
-	}
 	if o.dryRun || cfg.Advanced.DryRun {
+		ctx, cancel := within(ctx, o.timeout)
+		defer cancel()
 		return a.plan(ctx, cfg, naming, o)
 	}
 	if !o.accept && !o.moved && cfg.State.Dir != "" {
 		var answer syncAnswer
-		err := agent.Ask(ctx, cfg.State.Dir, "/v1/sync", syncRequest{}, &answer)
+		request := syncRequest{Timeout: o.timeout, Identity: identityOf(cfg, naming)}
+		err := agent.Ask(ctx, cfg.State.Dir, "/v1/sync", request, &answer)
 		switch {
 		case err == nil:
 			return a.closeSync(o, answer.Summary, answer.Error, answer.Exit)
@@ -77,7 +79,17 @@ func (a *app) sync(ctx context.Context, o syncOptions) error {
 			return err
 		}
 	}
+	ctx, cancel := within(ctx, o.timeout)
+	defer cancel()
 	return a.syncAlone(ctx, cfg, naming, o)
+}
+
+// within bounds a sync by --timeout, where it is given.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, timeout, &coded{exitError, fmt.Errorf("not settled within %v", timeout)})
 }
 
 // syncAlone does the whole work in this process.
