@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,22 +105,30 @@ func TestARunningAgentAnswersOnItsSocket(t *testing.T) {
 		t.Errorf("failed list = %q", list)
 	}
 	end()
+	stuck := object(1, "stuck.csv.gz", 500)
+	w.add(stuck)
+	release := w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "stuck", Do: simulator.Stall(0, nil)})
+	r := w.run(t, "sync", "--json", "--timeout", "1s").want(t, 1)
+	if names := decodeSummary(t, r.stdout).failed(); !slices.Contains(names, stuck.Name) || !strings.Contains(r.stderr, "not settled within 1s") {
+		t.Errorf("sync with a timeout beside the agent: failed %q, %s", names, r.stderr)
+	}
+	release()
 	if r := w.run(t, "failed", "retry", "unknown.csv.gz").want(t, 1); !strings.Contains(r.stderr, "unknown.csv.gz") {
 		t.Errorf("failed retry of an unknown name says %q", r.stderr)
 	}
 	w.run(t, "failed", "retry", "bad.csv.gz").want(t, 0)
-	eventually(t, "the agent has copied the retried file", func() bool { s, _ := w.status(t); return s.Totals.Transferred == 5 })
+	eventually(t, "the agent has copied the retried file", func() bool { s, _ := w.status(t); return s.Totals.Transferred == 6 })
 	if r := w.run(t, "test").want(t, 0); !strings.Contains(r.stdout, "embedded in the running agent") {
 		t.Errorf("test beside the agent prints %q", r.stdout)
 	}
 	w.check(t)
 
-	r := agent.stop().want(t, 0)
+	r = agent.stop().want(t, 0)
 	first, _ := w.keyOf(w.Source.Objects()[0].Name, 0)
 	if !strings.Contains(r.stderr, "Plan: reports from") || !strings.Contains(r.stderr, first) {
 		t.Errorf("the first run does not print the plan: %s", r.stderr)
 	}
-	if s, code := w.status(t); code != 5 || s.Running || s.Ready || s.Totals.Transferred != 5 || s.Route != "main" {
+	if s, code := w.status(t); code != 5 || s.Running || s.Ready || s.Totals.Transferred != 6 || s.Route != "main" {
 		t.Errorf("after the end: status %d %+v, want 5 and the last totals", code, s)
 	}
 	if text := w.run(t, "status").want(t, 5).stdout; !strings.Contains(text, "not running") || !strings.Contains(text, "last seen") {

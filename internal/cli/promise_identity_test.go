@@ -143,3 +143,21 @@ func TestAnotherSourceIsRefused(t *testing.T) {
 	c.write(t, "old", "oci:\n  prefix: \"FOCUS Reports/2026\"\n")
 	c.refused(t, "oci.prefix", `"FOCUS Reports/2026/"`)
 }
+
+// The agent keeps the configuration that it was started with.
+func TestASyncBesideAnAgentThatWorksForAnotherDestinationIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newConfigured(t)
+	agent := c.start(t, "run")
+	eventually(t, "the agent answers", func() bool { _, code := c.status(t); return code == 0 })
+	c.write(t, "new", "")
+	for _, args := range [][]string{{"sync", "--json"}, {"sync", "--dry-run"}} {
+		r := c.run(t, args...).want(t, 2)
+		for _, word := range []string{"s3.bucket_path", `"old/"`, `"new/"`, "start it again"} {
+			if !strings.Contains(r.stderr, word) {
+				t.Errorf("%q does not name %q: %s", args, word, r.stderr)
+			}
+		}
+	}
+	agent.stop().want(t, 0)
+}
