@@ -83,32 +83,38 @@ func TestSIGTERMLetsTheCopyInFlightFinishAndTakesNoOther(t *testing.T) {
 // the next worker has the file at once, not after an ack wait of five minutes.
 func TestSIGTERMHandsBackACopyThatDoesNotFinish(t *testing.T) {
 	t.Parallel()
-	for _, role := range []string{"run", "copier"} {
-		t.Run(role, func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t, simulator.Options{Policy: simulator.PutOnly})
-			l.add(1, 1, 3*labPart)
-			l.hold(l.sim.S3Faults, simulator.Rule{Op: "UploadPart", After: 1, Times: 1}, 0)
-			if role == "copier" {
-				l, _ = l.newBroker(5 * time.Minute)
-				l.start("scanner").says("sync complete")
-			}
-			p := l.start(role)
-			until(t, "the upload is under way", patience, func() bool {
-				open := l.sim.S3.OpenUploads()
-				return len(open) == 1 && open[0].Parts == 2
-			})
-			if code := p.stop(); code != 0 {
-				t.Errorf("exit %d, want 0", code)
-			}
-			if open := l.sim.S3.OpenUploads(); len(open) > 0 {
-				t.Errorf("left open: %+v", open)
-			}
-			next := l.start(role)
-			until(t, "the next one copies it", 30*time.Second, func() bool { return len(l.wrong()) == 0 })
-			t.Logf("copied %v after the start of the next %s", time.Since(next.started).Round(10*time.Millisecond), role)
-			l.mustBeRight()
+	var labs []*lab
+	var stopped []*process
+	for _, role := range []string{"run", "copier"} { // side by side, since it is waiting
+		l := newLab(t, simulator.Options{Policy: simulator.PutOnly})
+		l.add(1, 1, 3*labPart)
+		l.hold(l.sim.S3Faults, simulator.Rule{Op: "UploadPart", After: 1, Times: 1}, 0)
+		if role == "copier" {
+			l, _ = l.newBroker(5 * time.Minute)
+			l.start("scanner").says("sync complete")
+		}
+		p := l.start(role)
+		until(t, "the upload is under way", patience, func() bool {
+			open := l.sim.S3.OpenUploads()
+			return len(open) == 1 && open[0].Parts == 2
 		})
+		p.signal(syscall.SIGTERM)
+		labs, stopped = append(labs, l), append(stopped, p)
+	}
+	signalled := time.Now()
+	for i, p := range stopped {
+		l := labs[i]
+		if code := p.exit(stopWithin); code != 0 {
+			t.Errorf("%s exits with %d, want 0", p.name, code)
+		}
+		t.Logf("%s ended %v after SIGTERM", p.name, time.Since(signalled).Round(10*time.Millisecond))
+		if open := l.sim.S3.OpenUploads(); len(open) > 0 {
+			t.Errorf("%s left open: %+v", p.name, open)
+		}
+		next := l.start(p.name)
+		until(t, "the next one copies it", 30*time.Second, func() bool { return len(l.wrong()) == 0 })
+		t.Logf("copied %v after the start of the next %s", time.Since(next.started).Round(10*time.Millisecond), p.name)
+		l.mustBeRight()
 	}
 }
 
