@@ -83,9 +83,9 @@ type Logging struct {
 
 // State is what the agent keeps on disk.
 type State struct {
-	File          string `yaml:"file" split_words:"true" path:"true" desc:"state.json of the Python agent, for state import"`
+	File          string `yaml:"file" split_words:"true" path:"true" desc:"state.json of the Python agent; accepted, and not read by this version"`
 	Dir           string `yaml:"dir" split_words:"true" path:"true" desc:"directory of the queue, lock and socket; empty: /var/lib/oracle-focus-agent for root, else $XDG_STATE_HOME/oracle-focus-agent"`
-	RetentionDays int    `yaml:"retention_days" split_words:"true" desc:"age from which a record goes once the source no longer lists the object; 0: never"`
+	RetentionDays int    `yaml:"retention_days" split_words:"true" desc:"accepted; this version keeps every record, as with 0"`
 }
 
 // NATS is the queue and the ledger. Plain nats:// is allowed to any host: the
