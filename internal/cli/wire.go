@@ -135,14 +135,16 @@ const queueWait = 10 * time.Second
 // connect waits for the queue: the roles that run until a signal for ever, the
 // commands that somebody waits for only for a while.
 func connect(ctx context.Context, role string, o nats.Options) (*nats.Conn, error) {
-	switch role {
-	case "run", "scanner", "copier":
+	if waits(role) {
 		return nats.Connect(ctx, o)
 	}
 	ctx, cancel := context.WithTimeout(ctx, queueWait)
 	defer cancel()
 	return nats.Connect(ctx, o)
 }
+
+// waits reports whether a role runs until a signal, so that it can wait for the queue.
+func waits(role string) bool { return role == "run" || role == "scanner" || role == "copier" }
 
 func lockedAs(err error) error {
 	if errors.Is(err, nats.ErrLocked) {
@@ -178,12 +180,29 @@ func (r *route) open(ctx context.Context, role string, c change) error {
 	if err := r.openSides(ctx); err != nil {
 		return err
 	}
+	r.gate = &copier.Gate{Probe: r.cfg.Retry.ProbeInterval.Std()}
+	for {
+		err := r.openState(ctx, role, c)
+		if err == nil || ctx.Err() != nil || !waits(role) || r.server != nil || !nats.IsAway(err) {
+			return err
+		}
+		r.log.Warn("the queue went away during the start; trying again", "err", err)
+		if r.conn != nil {
+			r.conn.Close()
+			r.conn = nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+func (r *route) openState(ctx context.Context, role string, c change) (err error) {
 	if err := r.openQueue(ctx, role); err != nil {
 		return err
 	}
-	id, err := settleIdentity(ctx, r.ledger, r.cfg, r.naming, c)
-	r.identity = id
-	r.gate = &copier.Gate{Probe: r.cfg.Retry.ProbeInterval.Std()}
+	r.identity, err = settleIdentity(ctx, r.ledger, r.cfg, r.naming, c)
 	return err
 }
 

@@ -206,6 +206,12 @@ func isNetwork(err error) bool {
 		!strings.Contains(err.Error(), "x509") && !strings.Contains(err.Error(), "tls:")
 }
 
+// IsAway reports whether err says that the server did not answer: that may pass by
+// itself, other than what it answers.
+func IsAway(err error) bool {
+	return isSilence(err) || errors.Is(err, natsgo.ErrDisconnected) || errors.Is(err, natsgo.ErrConnectionReconnecting) || errors.Is(err, natsgo.ErrConnectionClosed)
+}
+
 // redact hides passwords and tokens in a list of URLs.
 func redact(urls string) string {
 	var out []string
