@@ -2,8 +2,10 @@ package cli_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -155,5 +157,59 @@ func TestSIGTERMEndsTheWaitForNATS(t *testing.T) {
 	p.says(server.port)
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit %d, want 0", code)
+	}
+}
+
+// Copiers and the NATS server die again and again, each at a moment drawn from
+// the seed. What was lent to a dead copier comes again after the ack wait.
+func TestKillingCopiersAndNATSInTurnLosesNothing(t *testing.T) {
+	t.Parallel()
+	const seed, kills, ackWait = 3, 8, 2 * time.Second
+	rng := rand.New(rand.NewPCG(seed, 0))
+	server := newNATSServer(t)
+	server.up()
+	l := newLab(t, simulator.Options{Seed: seed, Days: 8, FilesPerDay: 6, Rows: 3, Policy: simulator.PutOnly},
+		"NATS_URL="+server.url(), "FOCUS_NATS_ACK_WAIT="+ackWait.String(), "FOCUS_AGENT_MAX_CONCURRENT_TRANSFERS=2")
+	l.add(1, 1, 2*labPart+1)
+	l.add(5, 2, labPart+1)
+	if code, stdout, stderr := l.run("setup"); code != 0 {
+		t.Fatalf("setup exits with %d:\n%s%s", code, stdout, stderr)
+	}
+	queue := server.connect(ackWait)
+	l.start("scanner").says("sync complete")
+	copiers := []*process{l.start("copier"), l.start("copier")}
+	for range kills {
+		reached := make(chan struct{})
+		fault := simulator.Hook(sync.OnceFunc(func() { close(reached) }))
+		if rng.IntN(2) == 0 {
+			fault = fault.Applied()
+		}
+		remove := l.sim.S3Faults.Add(simulator.Rule{After: rng.IntN(6), Times: 1, Do: fault})
+		select {
+		case <-reached:
+		case <-time.After(10 * time.Second): // little is left to do
+		}
+		if victim := rng.IntN(3); victim < 2 {
+			copiers[victim].kill()
+			copiers[victim] = l.start("copier")
+		} else {
+			server.kill()
+			server.up()
+		}
+		remove()
+	}
+	until(t, "all is copied and recorded", patience, func() bool {
+		return len(l.wrong()) == 0 && queue.conn.Health() == nil && l.recorded(queue) && queue.empty()
+	})
+	t.Logf("%d commits for %d files", len(l.sim.S3.History()), len(l.sim.Source.Objects()))
+	for _, p := range copiers {
+		if code := p.stop(); code != 0 {
+			t.Errorf("exit %d, want 0", code)
+		}
+	}
+	for _, u := range l.sim.S3.OpenUploads() {
+		if u.Parts > 0 { // one without parts is what a crash right after its creation may leave
+			t.Errorf("left open: %+v", u)
+		}
 	}
 }
