@@ -101,9 +101,7 @@ func (c *Copier) beginUpload(j *job, partSize int64) (up openUpload, err error) 
 	if err != nil {
 		return up, err
 	}
-	ctx, cancel := cleanup(j)
-	defer cancel()
-	if u, err = c.abortAll(ctx, j, u); err != nil {
+	if u, err = c.abortAll(j.ctx, j, u); err != nil {
 		return up, err
 	}
 	id, err := c.Uploads.Create(j.ctx, j.report.Key, c.meta(j, j.object.CRC32C))
@@ -117,6 +115,8 @@ func (c *Copier) beginUpload(j *job, partSize int64) (up openUpload, err error) 
 		revision, err = c.Ledger.Write(j.ctx, messages.UploadKey(c.Route, j.object.Name), raw, revision)
 	}
 	if err != nil { // another worker is at this file, or the ledger is out of reach
+		ctx, cancel := cleanup(j)
+		defer cancel()
 		return up, errors.Join(err, c.Uploads.Abort(ctx, j.report.Key, id))
 	}
 	return openUpload{u, revision}, nil
