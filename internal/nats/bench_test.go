@@ -2,6 +2,7 @@ package nats_test
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,7 +89,7 @@ func BenchmarkDurableSteps(b *testing.B) {
 	for _, workers := range []int{4, 16} {
 		b.Run(fmt.Sprintf("file/workers=%d", workers), func(b *testing.B) {
 			f.b = b
-			b.SetParallelism((workers + 1) / 2) // times GOMAXPROCS, which is 2 here
+			b.SetParallelism(max(1, workers/runtime.GOMAXPROCS(0)))
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					f.file()

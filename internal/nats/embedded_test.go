@@ -1,9 +1,11 @@
 package nats_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,6 +169,23 @@ func TestEmbeddedErrorsSayWhatToDo(t *testing.T) {
 		t.Fatalf("the failed start kept its lock: %v", err)
 	}
 	_ = srv.Shutdown()
+}
+
+func TestAHealthyStartWarnsOfNothing(t *testing.T) {
+	var log bytes.Buffer
+	dir := t.TempDir()
+	for range 2 {
+		srv, err := nats.StartEmbedded(nats.EmbeddedOptions{StoreDir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("it logs %s", log.String())
+	}
 }
 
 func TestConnectToAStoppedServerEndsWithItsContext(t *testing.T) {

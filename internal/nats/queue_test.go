@@ -208,6 +208,53 @@ func TestCancelledNextHoldsNothing(t *testing.T) {
 	})
 }
 
+// However late the taker goes away, its message is there for the next one, and
+// not only after the ack wait.
+func TestAMessageOnItsWayToATakerWhoLeftIsHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, time.Hour)
+		w.mustPublish(messages.Live, "a")
+		spy := w.srv.Connect(t).NATS()
+		pulls, err := spy.SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		patience, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		if err := spy.FlushWithContext(patience); err != nil {
+			t.Fatal(err)
+		}
+		left := 0
+		for range 100 {
+			ctx, leave := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() { // the taker leaves when its request is on its way
+				if _, err := pulls.NextMsgWithContext(patience); err != nil {
+					t.Error(err)
+				}
+				leave()
+			})
+			d, err := w.conn.Queue(w.assets).Next(ctx, false)
+			wg.Wait()
+			if (d == nil) != errors.Is(err, context.Canceled) {
+				t.Fatalf("Next = %v, %v, want a message or the error of its context", d, err)
+			}
+			if d == nil {
+				left++
+				d = w.next(false)
+			}
+			if d == nil {
+				t.Fatal("the message is gone until the ack wait ends")
+			}
+			w.settle(d, copier.Verdict{Act: copier.Nak})
+			for n, _, _ := pulls.Pending(); n > 0; n-- {
+				_, _ = pulls.NextMsgWithContext(patience)
+			}
+		}
+		t.Logf("left in time %d times of 100", left)
+	})
+}
+
 func TestDeletedConsumerIsAnErrorThatSaysSo(t *testing.T) {
 	w := newWorld(t, time.Minute)
 	js, _ := jetstream.New(w.conn.NATS())

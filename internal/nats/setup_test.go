@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,6 +82,21 @@ func TestSetupAgainChangesNothing(t *testing.T) {
 	if r, err := nats.Setup(t.Context(), w.conn, messages.Define("absent", "main", 1, time.Minute), nats.None); err != nil || len(r.Created) > 0 {
 		t.Errorf("Setup(none) = %+v, %v, want nothing", r, err)
 	}
+}
+
+func TestManyMaySetUpAtOnce(t *testing.T) {
+	srv := natstest.New(t)
+	a := messages.Define("focus", "main", 1, time.Minute)
+	var wg sync.WaitGroup
+	for range 8 {
+		c := srv.Connect(t)
+		wg.Go(func() {
+			if _, err := nats.Setup(t.Context(), c, a, nats.Create); err != nil {
+				t.Errorf("Setup = %v", err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestASecondRouteSharesTheStreams(t *testing.T) {
