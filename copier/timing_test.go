@@ -224,9 +224,7 @@ func TestTwoSlotsKeepTheirUploadsApart(t *testing.T) {
 		w.turn = func(_ *host, op string) (v verdict) {
 			switch op {
 			case "renew":
-				w.mu.Lock()
-				v.clean = w.queue[messages.Subject("focus", messages.Live, route, name("a"))].deliveries == 1
-				w.mu.Unlock()
+				v.clean = w.lent("a") == 1
 			case "part":
 				if n++; n == 1 {
 					v.freeze = 8 * time.Minute // beyond the lease

@@ -749,6 +749,16 @@ func (h *host) lend(l *letter) *copier.Delivery {
 	}
 }
 
+// lent tells how often the message of a file was handed out.
+func (w *world) lent(base string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.queue[messages.Subject("focus", messages.Live, route, name(base))]; l != nil {
+		return l.deliveries
+	}
+	return 0
+}
+
 // checkAck: what is removed from the queue is final in the ledger.
 func (w *world) checkAck(l *letter) {
 	w.tb.Helper()
