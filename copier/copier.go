@@ -230,6 +230,9 @@ func (c *Copier) accept(j *job) error {
 	if tail := "." + m.Route + "." + messages.EncodeToken(m.Object.Name); m.Route != c.Route || !strings.HasSuffix(j.delivery.Subject, tail) {
 		return &messages.Fault{Class: messages.Refused, Op: "accept message", Err: fmt.Errorf("route %q and object %q do not belong on subject %s", m.Route, m.Object.Name, j.delivery.Subject)}
 	}
+	if m.Epoch > c.Epoch { // for a copier of the new destination, which this one does not know
+		return &messages.Fault{Class: messages.Queue, Op: "accept message", Err: fmt.Errorf("route %q has another destination by now; start this copier again", m.Route)}
+	}
 	if j.report, err = c.Rules.Report(m.Object); err != nil {
 		return err
 	}

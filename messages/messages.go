@@ -89,7 +89,10 @@ type FileDiscovered struct {
 	Object Object `json:"object"`
 	// Generation is that of the ledger record that the scanner saw; a repeat is
 	// ordered there, by raising it.
-	Generation int       `json:"generation"`
+	Generation int `json:"generation"`
+	// Epoch is that of the scanner's identity. A copier of an older one writes to
+	// a destination that was given up, and leaves the message alone.
+	Epoch      int       `json:"epoch,omitempty"`
 	Discovered time.Time `json:"discovered"`
 	// Scan correlates the log lines of one scan, Trace those of one file.
 	Scan  string `json:"scan,omitempty"`

@@ -101,10 +101,16 @@ func DeadSubject(prefix, route, name string) string {
 	return prefix + ".dead." + route + "." + EncodeToken(name)
 }
 
-// MsgID is the Nats-Msg-Id of m: <route>/<name>@<version>#<generation>. It only
-// guards the publisher's own retries; the ledger is the memory.
+// MsgID is the Nats-Msg-Id of m: <route>/<name>@<version>#<generation>, with
+// .<epoch> behind it once a new destination was accepted, for which the same
+// version is queued again. It only guards the publisher's own retries; the ledger
+// is the memory.
 func (m FileDiscovered) MsgID() string {
-	return fmt.Sprintf("%s/%s@%s#%d", m.Route, m.Object.Name, m.Object.Version(), m.Generation)
+	id := fmt.Sprintf("%s/%s@%s#%d", m.Route, m.Object.Name, m.Object.Version(), m.Generation)
+	if m.Epoch > 0 {
+		id += fmt.Sprintf(".%d", m.Epoch)
+	}
+	return id
 }
 
 // RecordKey is the ledger key of a report: <route>.<yyyy>.<mm>.<dd>.<basename>.

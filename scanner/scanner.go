@@ -262,7 +262,7 @@ func (p *pass) judge(ctx context.Context, o messages.Object) (Outcome, error) {
 
 func (p *pass) publish(ctx context.Context, out Outcome) Outcome {
 	queued, err := p.Publisher.Publish(ctx, out.Lane, messages.FileDiscovered{
-		Route: p.Route, Object: out.Object, Generation: out.Record.Generation,
+		Route: p.Route, Object: out.Object, Generation: out.Record.Generation, Epoch: p.Epoch,
 		Discovered: time.Now().UTC(), Scan: p.stats.Scan, Trace: rand.Text()[:12],
 	})
 	switch {

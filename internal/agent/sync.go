@@ -134,7 +134,9 @@ func (s *Sync) stir() {
 
 func (s *Sync) settle(key string, r messages.Record) {
 	o, ok := s.pending[key]
-	if !ok || r.At.Equal(o.Record.At) { // it is the record that the scan found wanting
+	// The record that the scan found wanting settles nothing, nor does one of a
+	// destination that was given up.
+	if !ok || r.At.Equal(o.Record.At) || r.Epoch != s.Scanner.Epoch {
 		return
 	}
 	switch {

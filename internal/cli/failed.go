@@ -194,7 +194,7 @@ func (r *route) order(ctx context.Context, e nats.Entry, p *nats.Publisher) erro
 		return err
 	}
 	_, err = p.Publish(ctx, messages.Live, messages.FileDiscovered{
-		Route: r.cfg.OCI.Name, Object: due.Object, Generation: due.Generation, Discovered: due.At,
+		Route: r.cfg.OCI.Name, Object: due.Object, Generation: due.Generation, Epoch: due.Epoch, Discovered: due.At,
 	})
 	return err
 }
