@@ -86,3 +86,29 @@ func decideIdentity(route string, have, want messages.Identity, fresh bool, c ch
 		"  or give the new route a name of its own (oci.name), with a ledger of its own")
 	return want, &coded{exitConfig, errors.New(b.String())}
 }
+
+// identityEvery is the time between two looks at the identity of the route.
+const identityEvery = 5 * time.Second
+
+// guard watches over the identity that this process compared at its start. When
+// another process has accepted a new source or destination for the route since,
+// this one would go on with the old: it is stopped, and the error says why.
+func (g *running) guard(ctx context.Context, stop context.CancelFunc) error {
+	tick := time.NewTicker(identityEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		have, revision, err := readIdentity(ctx, g.ledger, g.cfg.OCI.Name)
+		if err != nil || revision == 0 || have.Epoch == g.identity.Epoch && len(have.Differences(g.identity)) == 0 {
+			continue
+		}
+		err = fmt.Errorf("route %q was given another source or destination by another process; start this one again with the same configuration", g.cfg.OCI.Name)
+		g.log.Error("stopping", "err", err)
+		stop()
+		return &coded{exitConfig, err}
+	}
+}

@@ -161,3 +161,32 @@ func TestASyncBesideAnAgentThatWorksForAnotherDestinationIsRefused(t *testing.T)
 	}
 	agent.stop().want(t, 0)
 }
+
+// Whoever works for the route must not go on with the destination that another
+// process has given up.
+func TestProcessesOfADestinationThatWasGivenUpEnd(t *testing.T) {
+	t.Parallel()
+	c := newConfigured(t)
+	c.external(t)
+	c.sync(t, 0)
+	old := []*background{c.start(t, "run"), c.start(t, "scanner"), c.start(t, "copier")}
+	eventually(t, "the agent has scanned", func() bool { s, code := c.status(t); return code == 0 && s.LastSuccess != "" })
+	c.set("FOCUS_STATE_DIR", c.dir+"-of-another-host")
+	c.write(t, "new", "")
+	c.run(t, "scanner").want(t, 2)
+	commits := len(c.S3.History())
+	// Only the scanner accepts: its messages are not for the copiers of the old.
+	scanner := c.start(t, "scanner", "--accept-new-destination")
+	for _, b := range old {
+		if r := (<-b.done).want(t, 2); !strings.Contains(r.stderr, "another source or destination") {
+			t.Errorf("the process of the old destination says %s", r.stderr)
+		}
+	}
+	scanner.stop().want(t, 0)
+	if got := len(c.S3.History()); got != commits {
+		t.Errorf("%d commits, want still %d", got, commits)
+	}
+	if got := c.sync(t, 0).Transferred; got != 3 || c.count("new/") != 3 {
+		t.Errorf("%d transferred, %d below new/; want 3 and 3", got, c.count("new/"))
+	}
+}

@@ -89,9 +89,16 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 	}
 	g := r.running()
 	log.Info("started", "role", name, "version", version(), "route", cfg.OCI.Name)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var displaced error
+	var guarding sync.WaitGroup
+	guarding.Go(func() { displaced = g.guard(ctx, stop) })
 	work(ctx, g)
+	stop()
+	guarding.Wait()
 	log.Info("stopped", "role", name)
-	return nil
+	return displaced
 }
 
 // interrupted turns what a signal during the start broke into a clean end.
@@ -207,14 +214,16 @@ func (a *app) run(ctx context.Context, c change) (err error) {
 	defer closeSocket()
 	log.Info("started", "version", version(), "route", cfg.OCI.Name, "state", cfg.State.Dir, "interval", cfg.Agent.PollInterval.Std())
 	g.firstPlan(work, a)
+	var displaced error
 	var roles sync.WaitGroup
 	roles.Go(func() { g.scan(work) })
 	roles.Go(func() { g.copy(work) })
 	roles.Go(func() { g.learnSince(work) })
+	roles.Go(func() { displaced = g.guard(work, stop) })
 	roles.Wait()
 	g.save()
 	log.Info("stopped")
-	return nil
+	return displaced
 }
 
 // firstPlan tells what the first run of an installation is about to do.
