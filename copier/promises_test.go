@@ -254,6 +254,7 @@ func TestRefusedMessagesAreBuriedUnseen(t *testing.T) {
 		{"of another route", subject, wrongRoute, name("a")},
 		{"of another name than its subject", subject, wrongName, name("a")},
 		{"on a subject of another route", strings.Replace(subject, ".main.", ".other.", 1), data, name("a")},
+		{"of another route, on its subject", strings.Replace(subject, ".main.", ".other.", 1), wrongRoute, name("a")},
 		{"on a subject that is no name", "focus.files.live.main.=ZZ", "{}", "=ZZ"},
 		{"outside the prefix", outsideSubject, outside, "secret/2024/11/28/a.csv.gz"},
 		{"with a dotted path", dottedSubject, dotted, prefix + "2024/11/28/../a.csv.gz"},
@@ -485,6 +486,12 @@ func TestAdoption(t *testing.T) {
 			s.body = append(bytes.Clone(s.body), 'x')
 			return s, true
 		}, messages.HowCopied, 1},
+		{"redelivery, another size there, without sums", 1, false, func(v *version) (stored, bool) {
+			s, _ := ours(v)
+			s.body = append(bytes.Clone(s.body), 'x')
+			return s, true
+		}, messages.HowCopied, 1},
+		{"redelivery, without sums", 1, false, ours, messages.HowAdopted, 1},
 		{"redelivery, other bytes there", 1, false, func(v *version) (stored, bool) {
 			s, _ := ours(v)
 			s.body = body(len(s.body), 9)
@@ -492,6 +499,7 @@ func TestAdoption(t *testing.T) {
 		}, messages.HowCopied, 1},
 	} {
 		bubble(t, c.name, func(t *testing.T, w *world) {
+			w.noSums = strings.Contains(c.name, "without sums")
 			v := w.write("a", body(10, 1))
 			l := w.publish(v)
 			l.deliveries = c.deliveries
@@ -518,7 +526,7 @@ func TestAdoption(t *testing.T) {
 			if r.Copy == nil || r.Copy.How != c.how || w.count("head") != c.heads || !bytes.Equal(w.visible[r.Copy.Key].body, v.body) {
 				t.Errorf("copy %+v, %d heads, want %s, %d", r.Copy, w.count("head"), c.how, c.heads)
 			}
-			if c.how == messages.HowAdopted && (r.Copy.ETag != there.etag || r.Copy.CRC32C != crc(v.body)) {
+			if c.how == messages.HowAdopted && (r.Copy.ETag != there.etag || !w.noSums && r.Copy.CRC32C != crc(v.body) || w.noSums == (r.Copy.Verified == messages.ByCRC32C)) {
 				t.Errorf("adopted as %+v", r.Copy)
 			}
 		})

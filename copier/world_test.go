@@ -76,6 +76,7 @@ type world struct {
 	// turn decides what happens to a call of a host; it is asked by one at a time.
 	turn   func(h *host, op string) verdict
 	asking sync.Mutex
+	start  time.Time
 
 	mu       sync.Mutex
 	present  map[string]*version
@@ -86,6 +87,7 @@ type world struct {
 	queue    map[string]*letter // by subject
 	dead     map[string]messages.DeadLetter
 	putOnly  bool
+	noSums   bool // Head tells no CRC32C
 	stale    bool // Read answers with the value before the newest
 	gullible bool // the broker confirms a renewal by a former holder
 	seq      int
@@ -108,7 +110,7 @@ func newWorld(tb interface {
 },
 ) *world {
 	return &world{
-		tb: tb, turn: func(*host, string) verdict { return verdict{} },
+		tb: tb, start: time.Now(), turn: func(*host, string) verdict { return verdict{} },
 		present: map[string]*version{}, history: map[string][]*version{}, visible: map[string]stored{}, uploads: map[string]*upload{},
 		ledger: map[string]*entry{}, queue: map[string]*letter{}, dead: map[string]messages.DeadLetter{}, quiet: make(chan struct{}),
 	}
@@ -119,6 +121,7 @@ type verdict struct {
 	clean, dirty bool          // it fails, without or with its effect
 	crash        bool          // and the host is never heard of again
 	panics       bool          // and the port panics
+	hangs        bool          // it does nothing until its context ends
 	freeze       time.Duration // before all that
 	err          error         // of clean and dirty; nil: unavailable
 }
@@ -154,6 +157,9 @@ func (h *host) call(ctx context.Context, op string, effect func() error) error {
 	h.asking.Unlock()
 	if v.freeze > 0 {
 		time.Sleep(v.freeze)
+	}
+	if v.hangs {
+		<-ctx.Done()
 	}
 	if v.err == nil {
 		v.err = fault(op)
@@ -474,7 +480,10 @@ func (h *host) Head(ctx context.Context, key string) (s copier.Stored, err error
 		case !ok:
 			return &messages.Fault{Class: messages.Gone, Side: messages.Destination, Op: "head"}
 		}
-		s = copier.Stored{Size: int64(len(o.body)), ETag: o.etag, CRC32C: crc(o.body), SourceETag: o.meta.ETag}
+		s = copier.Stored{Size: int64(len(o.body)), ETag: o.etag, SourceETag: o.meta.ETag}
+		if !h.noSums {
+			s.CRC32C = crc(o.body)
+		}
 		return nil
 	})
 	return s, err
@@ -747,6 +756,13 @@ func (h *host) lend(l *letter) *copier.Delivery {
 			})
 		},
 	}
+}
+
+// committed counts the commits.
+func (w *world) committed() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.commits)
 }
 
 // lent tells how often the message of a file was handed out.
