@@ -206,20 +206,18 @@ func relay(client net.Conn, addr, version string) {
 		return
 	}
 	defer upstream.Close()
-	r := bufio.NewReader(upstream)
-	info, err := r.ReadBytes('\n')
-	if err != nil {
-		return
-	}
-	info = bytes.Replace(info, []byte(`"version":"`+server.VERSION+`"`), []byte(`"version":"`+version+`"`), 1)
-	if _, err := client.Write(info); err != nil {
-		return
-	}
 	go func() {
 		_, _ = io.Copy(upstream, client)
 		upstream.Close()
 	}()
-	_, _ = io.Copy(client, r)
+	// The server may tell its version again after the greeting.
+	actual, claimed := []byte(`"version":"`+server.VERSION+`"`), []byte(`"version":"`+version+`"`)
+	for r := bufio.NewReader(upstream); ; {
+		line, err := r.ReadBytes('\n')
+		if _, werr := client.Write(bytes.Replace(line, actual, claimed, 1)); err != nil || werr != nil {
+			return
+		}
+	}
 }
 
 func TestAServerWithoutJetStreamIsRefused(t *testing.T) {
