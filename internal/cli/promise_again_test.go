@@ -84,6 +84,24 @@ func TestTheSameBytesUnderANewETagAreRecordedAndNotSent(t *testing.T) {
 	w.check(t)
 }
 
+func TestWithoutETagsTheTimesTellTheVersions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{})
+	o := object(2, "0001.csv.gz", 500)
+	o.NoETag = true
+	w.add(o)
+	for _, want := range []int{1, 0} {
+		if got := w.sync(t, 0).Transferred; got != want {
+			t.Errorf("%d transferred, want %d", got, want)
+		}
+	}
+	w.add(simulator.Object{Name: o.Name, Content: simulator.Random(9, 500), NoETag: true})
+	if got := w.sync(t, 0).Transferred; got != 1 {
+		t.Errorf("%d transferred after the overwrite, want 1", got)
+	}
+	w.check(t)
+}
+
 func TestAnObjectThatVanishesBeforeItIsReadIsNoFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simulator.Options{})

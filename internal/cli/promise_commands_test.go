@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"oracle-focus-agent/internal/simulator"
 )
 
@@ -140,6 +142,33 @@ func TestARunningAgentAnswersOnItsSocket(t *testing.T) {
 	if r := again.stop().want(t, 0); strings.Contains(r.stderr, "Plan:") {
 		t.Errorf("the second run prints a plan: %s", r.stderr)
 	}
+}
+
+// The path of a Unix socket has room for 107 bytes.
+func TestAnAgentWithALongStateDirectoryAnswers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{Days: 1, FilesPerDay: 3})
+	w.dir = filepath.Join(w.dir, strings.Repeat("long/", 30))
+	w.set("FOCUS_STATE_DIR", w.dir)
+	w.startAgent(t, 3).stop().want(t, 0)
+	w.check(t)
+}
+
+// Not parallel: it counts what is left in the process.
+func TestCommandsLeaveNoGoroutines(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Run("commands", func(t *testing.T) {
+		w := newWorld(t, simulator.Options{Days: 1, FilesPerDay: 3})
+		w.run(t, "setup").want(t, 0)
+		w.add(object(1, "large.csv.gz", worldPart+1), object(1, "bad.csv.gz", 500))
+		w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "bad", Do: simulator.Truncate(1, simulator.KeepLength)})
+		w.sync(t, 1)
+		w.run(t, "test").want(t, 0)
+		agent := w.start(t, "run")
+		eventually(t, "the agent runs", func() bool { s, code := w.status(t); return code == 0 && s.LastScan != nil })
+		agent.stop().want(t, 0)
+	})
+	goleak.VerifyNone(t, before)
 }
 
 // A scan that fails is never an empty one: the agent goes on and is not ready.
