@@ -89,13 +89,40 @@ var errShutdown = errors.New("shutting down")
 // settleTime bounds what is done after a copy, whatever became of its context.
 const settleTime = 10 * time.Second
 
+// lastTime bounds it after the grace of a shutdown: a queue that is away must not
+// hold up the end of the process.
+const lastTime = 3 * time.Second
+
+// A shutdown is the end of the grace, at its time.
+type shutdown struct {
+	error
+	at time.Time
+}
+
+func (s *shutdown) Unwrap() error { return s.error }
+
+// outlive returns a context for what must be done although ctx is over.
+func outlive(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	stop := context.AfterFunc(ctx, func() {
+		if s, ok := errors.AsType[*shutdown](context.Cause(ctx)); ok {
+			timer := time.AfterFunc(lastTime-time.Since(s.at), cancel)
+			context.AfterFunc(out, func() { timer.Stop() })
+		}
+	})
+	return out, func() {
+		stop()
+		cancel()
+	}
+}
+
 // Run works until ctx ends, lets the copies in flight finish within the grace,
 // hands the rest back to the queue and returns.
 func (c *Copier) Run(ctx context.Context) {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(c.Grace, func() { cancel(errShutdown) })
+		timer := time.AfterFunc(c.Grace, func() { cancel(&shutdown{errShutdown, time.Now()}) })
 		context.AfterFunc(work, func() { timer.Stop() })
 	})
 	defer stop()
@@ -196,7 +223,7 @@ func (c *Copier) handle(ctx context.Context, d *Delivery) {
 		j.log.Warn("the lease was lost; another worker has or gets this file", "subject", d.Subject)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := outlive(ctx, settleTime)
 	defer cancel()
 	if err := guard(j.log, func() error { return d.Settle(ctx, *verdict) }); err != nil {
 		j.log.Warn("the message could not be settled and will come again", "subject", d.Subject, "err", err)
@@ -321,13 +348,26 @@ func (c *Copier) newRecord(j *job, s messages.Status) messages.Record {
 }
 
 // write records the outcome by compare-and-swap. It outlives a shutdown, because
-// what was committed should be recorded.
+// what was committed should be recorded; and a ledger that is away for less than
+// the ack wait, because nobody else gets the message meanwhile, and the copy would
+// be made again.
 func (c *Copier) write(j *job, r messages.Record) (done bool, err error) {
 	raw, err := r.Encode()
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), settleTime)
+	for deadline := time.Now().Add(c.AckWait / 2); ; {
+		done, err = c.writeOnce(j, r, raw)
+		if messages.ClassOf(err) != messages.Queue || j.ctx.Err() != nil || time.Now().After(deadline) {
+			return done, err
+		}
+		j.log.Warn("the ledger does not answer; trying again to record the copy", "err", err)
+		c.rest(j.ctx, jitter(time.Second))
+	}
+}
+
+func (c *Copier) writeOnce(j *job, r messages.Record, raw []byte) (done bool, err error) {
+	ctx, cancel := outlive(j.ctx, settleTime)
 	defer cancel()
 	_, err = c.Ledger.Write(ctx, j.recordID, raw, j.revision)
 	if errors.Is(err, messages.Conflict) {
@@ -347,6 +387,10 @@ func (c *Copier) lost(j *job, r messages.Record) (done bool, err error) {
 		return false, err
 	}
 	if j.record.Done(r.Object, c.Epoch) && j.record.Generation >= r.Generation {
+		if j.record.Worker == r.Worker && j.record.At.Equal(r.At) { // ours; only the answer was lost
+			c.finished(j, r)
+			return true, nil
+		}
 		c.tell(Event{Kind: Skipped, job: j})
 		return true, nil
 	}

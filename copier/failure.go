@@ -110,7 +110,7 @@ func (c *Copier) bury(j *job, r messages.Record, err error) *Verdict {
 			return &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), settleTime)
+	ctx, cancel := outlive(j.ctx, settleTime)
 	defer cancel()
 	if err := c.Dead.Bury(ctx, messages.DeadLetter{
 		Route: c.Route, Name: j.subjectName(), Object: j.object, Class: class, Error: cut(err.Error(), 1000),
@@ -147,7 +147,7 @@ func (c *Copier) record(j *job, r messages.Record) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), settleTime)
+	ctx, cancel := outlive(j.ctx, settleTime)
 	defer cancel()
 	_, err = c.Ledger.Write(ctx, j.recordID, raw, j.revision)
 	return err

@@ -144,5 +144,5 @@ func (c *Copier) endUpload(j *job, up openUpload, completed bool) error {
 
 // cleanup is a context for what must be done although the copy is over.
 func cleanup(j *job) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(j.ctx), 3*settleTime)
+	return outlive(j.ctx, 3*settleTime)
 }
