@@ -71,7 +71,7 @@ func decoder[T any](f func([]byte) (T, error)) func([]byte) (any, error) {
 
 func formats() []format {
 	message := messages.FileDiscovered{
-		Schema: 1, Route: "main", Object: object(), Generation: 2, Discovered: at(3), Scan: "K7QZ2MNA", Trace: "4TWPLQ6RAXYZ",
+		Schema: 1, Route: "main", Object: object(), Generation: 2, Epoch: 1, Discovered: at(3), Scan: "K7QZ2MNA", Trace: "4TWPLQ6RAXYZ",
 	}
 	done := messages.Record{
 		Schema: 1, Status: messages.StatusCopied, Epoch: 1, Object: object(), Copy: copied(), Generation: 2,

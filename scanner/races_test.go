@@ -48,6 +48,7 @@ func TestTwoScannersInEveryOrder(t *testing.T) {
 		var grants [2]chan verdict
 		stats, errs := make([]scanner.Stats, 2), make([]error, 2)
 		faults := rapid.IntRange(0, 3).Draw(t, "faults")
+		faultless := true
 		for i := range grants {
 			grants[i] = make(chan verdict)
 			view := &seat{world: w, wait: func() verdict {
@@ -89,11 +90,15 @@ func TestTwoScannersInEveryOrder(t *testing.T) {
 			if faults > 0 && rapid.IntRange(0, 9).Draw(t, "fault") == 0 {
 				v = rapid.SampledFrom([]verdict{failsClean, failsDirty}).Draw(t, "kind")
 				faults--
+				faultless = false
 			}
 			running++
 			grants[who] <- v
 		}
 		for i, err := range errs {
+			if faultless && err != nil {
+				t.Errorf("scanner %d failed because another was there: %v", i, err)
+			}
 			if err == nil && sum(stats[i]) != stats[i].Discovered {
 				t.Errorf("the counts do not add up: %+v", stats[i])
 			}

@@ -373,6 +373,11 @@ func TestEpochChange(t *testing.T) {
 	if err != nil || st.Published != 60 || !st.Sweep {
 		t.Errorf("Scan = %+v, %v", st, err)
 	}
+	for n, q := range w.queue {
+		if q.message.Epoch != 1 {
+			t.Errorf("the message of %s has epoch %d", n, q.message.Epoch)
+		}
+	}
 	if m := w.read(); m.Epoch != 1 || m.Since != today().Add(-59) || m.Swept.Before(now) {
 		t.Errorf("marks %+v", m)
 	}
