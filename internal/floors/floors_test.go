@@ -24,7 +24,7 @@ const module = "oracle-focus-agent"
 // other modules by a prefix of their import path.
 type room struct {
 	uses  []string
-	tests []string // beside uses and testLibraries, in _test files only
+	tests []string // beside uses, the room itself and testLibraries, in _test files only
 }
 
 // testLibraries may be imported by every test.
@@ -75,7 +75,8 @@ func table() map[string]room {
 				"internal/nats", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/simulator",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
-			tests: []string{"internal/natstest", "internal/versitygw", "github.com/nats-io/nats-server/v2"},
+			// Its scripts run the commands against real servers, and look into them.
+			tests: []string{"internal/natstest", "internal/versitygw", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"},
 		},
 
 		"cmd": {uses: []string{"internal/cli"}}, // every directory below cmd
