@@ -305,9 +305,12 @@ func (w *world) send(subject string, data []byte) *letter {
 
 // scan publishes whatever is not done, and reports how much that was.
 func (w *world) scan() int {
+	w.mu.Lock()
+	present := maps.Clone(w.present)
+	w.mu.Unlock()
 	n := 0
-	for _, name := range slices.Sorted(maps.Keys(w.present)) {
-		if v := w.present[name]; !w.record(name).Done(v.object, 0) {
+	for _, name := range slices.Sorted(maps.Keys(present)) {
+		if v := present[name]; !w.record(name).Done(v.object, 0) {
 			w.publish(v)
 			n++
 		}
@@ -701,7 +704,7 @@ func (h *host) Next(ctx context.Context, backfill bool) (d *copier.Delivery, err
 			timer.Stop()
 		}
 	}
-	if h.crashed {
+	if errors.Is(err, errCrashed) {
 		<-ctx.Done()
 	}
 	if errors.Is(err, context.Canceled) {
