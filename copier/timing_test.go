@@ -557,6 +557,84 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
+// TestShutdownWaitsForNobody: with a queue and a destination that do not answer,
+// the end comes soon after the grace.
+func TestShutdownWaitsForNobody(t *testing.T) {
+	for _, size := range []int{10, 40} {
+		for _, ops := range [][]string{{"settle"}, {"settle", "write", "bury"}, {"abort"}, {"abort", "settle", "write", "renew"}} {
+			bubble(t, fmt.Sprint(size, ops), func(t *testing.T, w *world) {
+				w.slow(time.Minute)
+				w.publish(w.write("a", body(size, 1)))
+				w.turn = func(_ *host, op string) verdict {
+					return verdict{hangs: slices.Contains(ops, op) && (op != "write" || time.Since(w.start) > time.Second)}
+				}
+				cp := w.host("one").copier()
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				start := time.Now()
+				cp.Run(ctx)
+				if took := time.Since(start) - 30*time.Second; took > 24*time.Second {
+					t.Errorf("Run returned %s after the signal", took)
+				}
+				w.turn, w.bodies = fails(verdict{}), nil
+				w.settle(w.host("two").copier())
+				w.converged(false)
+			})
+		}
+	}
+}
+
+// TestALedgerThatIsAwayIsWaitedFor after a commit, since nobody else gets the
+// message meanwhile: the copy is recorded, and not made again.
+func TestALedgerThatIsAwayIsWaitedFor(t *testing.T) {
+	for _, v := range []verdict{{clean: true}, {dirty: true}} {
+		for _, size := range []int{10, 40} {
+			bubble(t, fmt.Sprint(size, "/dirty=", v.dirty), func(t *testing.T, w *world) {
+				w.putOnly = true
+				w.publish(w.write("a", body(size, 1)))
+				w.turn = func(_ *host, op string) verdict {
+					if w.committed() > 0 && (op == "write" || op == "read") && time.Since(w.start) < 2*time.Minute {
+						return v
+					}
+					return verdict{}
+				}
+				c := w.host("one").copier()
+				told := events(c)
+				w.run(time.Hour, c)
+				w.converged(false)
+				finished := 0
+				for _, e := range told() {
+					if e.Kind == copier.Finished {
+						finished++
+					}
+				}
+				if len(w.commits) != 1 || len(w.settled) != 1 || finished != 1 {
+					t.Errorf("commits %v, settled %v, told %d times", w.commits, w.settled, finished)
+				}
+			})
+		}
+	}
+}
+
+// TestAMessageOfANewerEpochWaits for a copier that knows the new destination.
+func TestAMessageOfANewerEpochWaits(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		v := w.write("a", body(10, 1))
+		l := w.publish(v)
+		m := messages.FileDiscovered{Route: route, Object: v.object, Epoch: 1}
+		l.data, _ = m.Encode()
+		w.run(time.Minute, w.host("one").copier())
+		if len(w.commits) != 0 || len(w.dead) != 0 || w.record(v.object.Name).Status != "" || w.count("open") != 0 || len(w.settled) == 0 {
+			t.Errorf("commits %v, dead %v, settled %v", w.commits, w.dead, w.settled)
+		}
+		for _, s := range w.settled {
+			if s.Act != copier.Nak || s.Delay == 0 {
+				t.Errorf("settled by %+v", s)
+			}
+		}
+	})
+}
+
 // TestTheQueueIsAskedAgainWithoutHaste, and with a stop that works at once.
 func TestTheQueueIsAskedAgainWithoutHaste(t *testing.T) {
 	bubble(t, "", func(t *testing.T, w *world) {
