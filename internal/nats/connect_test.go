@@ -320,6 +320,10 @@ func TestRefusedCredentialsAreTriedForEver(t *testing.T) {
 	if err := until(t, refused); err != nil || !containsAll(c.Health(), "nats.creds") {
 		t.Errorf("Health = %v, want unauthenticated with a remedy", c.Health())
 	}
+	// By itself the library gives up after the second refusal.
+	if err := until(t, func() bool { return c.NATS().Stats().Reconnects >= 4 }); err != nil {
+		t.Error(err)
+	}
 	srv.Restart(t, password("old"))
 	if err := until(t, func() bool { return c.Health() == nil }); err != nil {
 		t.Errorf("Health = %v, want nil", c.Health())
