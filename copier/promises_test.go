@@ -361,6 +361,9 @@ func TestTheLedgerIsACache(t *testing.T) {
 			w.send(messages.Subject("focus", messages.Live, route, v.object.Name), data)
 			w.run(time.Hour, w.host("one").copier())
 			w.converged(false)
+			if len(w.dead) != 0 || len(w.commits) != 1 {
+				t.Errorf("commits %v, dead letters %v", w.commits, w.dead)
+			}
 		})
 	}
 }
