@@ -92,6 +92,11 @@ func (s *Sync) found(o scanner.Outcome) {
 	s.sum.Discovered++
 	switch o.Finding {
 	case scanner.Done:
+		// What waited in the queue may be copied before the scan comes to it.
+		if r := o.Record; r.Status == messages.StatusCopied && r.Copy != nil && !r.At.Before(s.started) {
+			s.copied(r)
+			return
+		}
 		s.sum.Skipped++
 	case scanner.Ineligible:
 		s.sum.Ineligible++
