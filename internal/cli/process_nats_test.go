@@ -164,7 +164,7 @@ func TestSIGTERMEndsTheWaitForNATS(t *testing.T) {
 // the seed. What was lent to a dead copier comes again after the ack wait.
 func TestKillingCopiersAndNATSInTurnLosesNothing(t *testing.T) {
 	t.Parallel()
-	const seed, kills, ackWait = 3, 8, 2 * time.Second
+	const seed, kills, ackWait = 3, 5, 2 * time.Second
 	rng := rand.New(rand.NewPCG(seed, 0))
 	server := newNATSServer(t)
 	server.up()
@@ -211,5 +211,62 @@ func TestKillingCopiersAndNATSInTurnLosesNothing(t *testing.T) {
 		if u.Parts > 0 { // one without parts is what a crash right after its creation may leave
 			t.Errorf("left open: %+v", u)
 		}
+	}
+}
+
+// NATS is away exactly when the copy is to be recorded, for longer than one call
+// may take. The copy is not made again for that.
+func TestACommitWhileNATSIsAwayIsRecordedWhenItIsBack(t *testing.T) {
+	t.Parallel()
+	const ackWait = 2 * time.Minute
+	server := newNATSServer(t)
+	server.up()
+	l := newLab(t, simulator.Options{Policy: simulator.PutOnly}, "NATS_URL="+server.url(), "FOCUS_NATS_ACK_WAIT="+ackWait.String())
+	if code, stdout, stderr := l.run("setup"); code != 0 {
+		t.Fatalf("setup exits with %d:\n%s%s", code, stdout, stderr)
+	}
+	queue := server.connect(ackWait)
+	l.add(1, 1, 1000)
+	h := l.hold(l.sim.S3Faults, simulator.Rule{Op: "PutObject", Times: 1}, 0)
+	c := l.start("copier")
+	l.start("scanner").says("sync complete")
+	h.mustBeReached(t)
+	server.kill()
+	c.says("nats connection lost")
+	h.letGo()
+	until(t, "the file is committed", patience, func() bool { return len(l.wrong()) == 0 })
+	c.says("the ledger d") // does not answer
+	server.up()
+	until(t, "the copy is recorded", ackWait/2, func() bool { return queue.conn.Health() == nil && l.recorded(queue) && queue.empty() })
+	if code := c.stop(); code != 0 {
+		t.Errorf("exit %d, want 0", code)
+	}
+	l.mustHaveCommittedOnce()
+}
+
+// The end does not wait for a queue that is away.
+func TestSIGTERMEndsACopyInTimeAlthoughNATSIsAway(t *testing.T) {
+	t.Parallel()
+	server := newNATSServer(t)
+	server.up()
+	l := newLab(t, simulator.Options{}, "NATS_URL="+server.url())
+	if code, stdout, stderr := l.run("setup"); code != 0 {
+		t.Fatalf("setup exits with %d:\n%s%s", code, stdout, stderr)
+	}
+	l.add(1, 1, 3*labPart)
+	h := l.hold(l.sim.S3Faults, simulator.Rule{Op: "UploadPart", After: 1, Times: 1}, 0)
+	c := l.start("copier")
+	s := l.start("scanner")
+	h.mustBeReached(t)
+	s.says("sync complete")
+	server.kill()
+	c.says("nats connection lost")
+	for _, p := range []*process{s, c} {
+		if code := p.stop(); code != 0 {
+			t.Errorf("%s exits with %d, want 0", p.name, code)
+		}
+	}
+	if open := l.sim.S3.OpenUploads(); len(open) > 0 {
+		t.Errorf("left open: %+v", open)
 	}
 }

@@ -83,8 +83,12 @@ func TestSIGTERMLetsTheCopyInFlightFinishAndTakesNoOther(t *testing.T) {
 // the next worker has the file at once, not after an ack wait of five minutes.
 func TestSIGTERMHandsBackACopyThatDoesNotFinish(t *testing.T) {
 	t.Parallel()
-	var labs []*lab
-	var stopped []*process
+	type stopping struct {
+		*lab
+		*process
+		since time.Time
+	}
+	var all []stopping
 	for _, role := range []string{"run", "copier"} { // side by side, since it is waiting
 		l := newLab(t, simulator.Options{Policy: simulator.PutOnly})
 		l.add(1, 1, 3*labPart)
@@ -99,15 +103,14 @@ func TestSIGTERMHandsBackACopyThatDoesNotFinish(t *testing.T) {
 			return len(open) == 1 && open[0].Parts == 2
 		})
 		p.signal(syscall.SIGTERM)
-		labs, stopped = append(labs, l), append(stopped, p)
+		all = append(all, stopping{l, p, time.Now()})
 	}
-	signalled := time.Now()
-	for i, p := range stopped {
-		l := labs[i]
-		if code := p.exit(stopWithin); code != 0 {
+	for _, s := range all {
+		l, p := s.lab, s.process
+		if code := p.exit(stopWithin - time.Since(s.since)); code != 0 {
 			t.Errorf("%s exits with %d, want 0", p.name, code)
 		}
-		t.Logf("%s ended %v after SIGTERM", p.name, time.Since(signalled).Round(10*time.Millisecond))
+		t.Logf("%s ended %v after SIGTERM", p.name, time.Since(s.since).Round(10*time.Millisecond))
 		if open := l.sim.S3.OpenUploads(); len(open) > 0 {
 			t.Errorf("%s left open: %+v", p.name, open)
 		}
