@@ -32,7 +32,7 @@ func (b *bridge) Fatalf(format string, v ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.first == nil {
-		b.first = errors.New(fmt.Sprintf(format, v...))
+		b.first = fmt.Errorf(format, v...)
 	}
 }
 
