@@ -168,6 +168,7 @@ func TestProcessesOfADestinationThatWasGivenUpEnd(t *testing.T) {
 	t.Parallel()
 	c := newConfigured(t)
 	c.external(t)
+	c.set("FOCUS_NATS_ACK_WAIT", "10") // what was lent to a copier just as it ended comes back then
 	c.sync(t, 0)
 	old := []*background{c.start(t, "run"), c.start(t, "scanner"), c.start(t, "copier")}
 	eventually(t, "the agent has scanned", func() bool { s, code := c.status(t); return code == 0 && s.LastSuccess != "" })
