@@ -192,10 +192,17 @@ func (s *Sync) Event(e copier.Event) {
 	}
 }
 
+// again is the time between two scans while files are waited for. A message that
+// was lost meanwhile is queued anew, as in an agent that scans each interval.
+const again = time.Minute
+
 // wait returns when nothing is pending, or no end is in sight.
 func (s *Sync) wait(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	rescan := time.NewTicker(again)
+	defer rescan.Stop()
+	s.Scanner.Observe = nil
 	for {
 		s.mu.Lock()
 		left, ended := len(s.pending), s.ended
@@ -213,6 +220,10 @@ func (s *Sync) wait(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-s.wake:
 		case <-tick.C:
+		case <-rescan.C:
+			if _, err := s.Scanner.Scan(ctx); err != nil {
+				s.Scanner.Log.Warn("the scan while waiting failed", "err", err)
+			}
 		}
 	}
 }

@@ -51,6 +51,8 @@ type Conn struct {
 	nc  *natsgo.Conn
 	js  jetstream.JetStream
 	log *slog.Logger
+	// embedded: the server is in this process, and nobody else's.
+	embedded bool
 	// closed is closed after the last callback of the library has returned.
 	closed chan struct{}
 
@@ -69,7 +71,7 @@ type Conn struct {
 // has JetStream. A server that does not answer is tried again until ctx ends;
 // credentials that it refuses are an error at once.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
-	c := &Conn{log: o.Log, closed: make(chan struct{})}
+	c := &Conn{log: o.Log, closed: make(chan struct{}), embedded: o.InProcess != nil}
 	c.denial, c.lost, c.renewed = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

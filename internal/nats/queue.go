@@ -67,10 +67,11 @@ func (q *Queue) pull(ctx context.Context, from messages.Consumer, wait time.Dura
 	if err := nc.PublishRequest(nextSubject(from), sub.Subject, nextRequest(wait)); err != nil {
 		return nil, q.conn.fault(ctx, op, err)
 	}
-	// A request that does not wait is answered at once: its answer is awaited in
-	// any case, so that no message is lost that was on its way.
+	// The answer is awaited even when ctx ends, since it may be a message that
+	// nobody else would be handed before the ack wait. Only an embedded server need
+	// not be waited for: it makes its consumers anew at the next start.
 	patience := ctx
-	if wait == 0 {
+	if wait == 0 || !q.conn.embedded {
 		patience = context.WithoutCancel(ctx)
 	}
 	msg, err := await(patience, inbox, wait+callTimeout)
@@ -146,8 +147,8 @@ func describe(c messages.Consumer, err error) error {
 }
 
 // handBack refuses a message whose taker has gone, so that it goes to another
-// worker now and not after the ack wait. Where that fails, or a message was sent
-// while a waiting request was given up, the ack wait does it later.
+// worker now and not after the ack wait. Where that fails, the ack wait does it
+// later.
 func (q *Queue) handBack(ctx context.Context, inbox <-chan *natsgo.Msg, msg *natsgo.Msg) {
 	if msg == nil {
 		select {
