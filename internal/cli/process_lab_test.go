@@ -30,7 +30,7 @@ const labPart = 5 << 20
 // A lab is a simulated OCI and S3 in this process, and processes of the product
 // around them, which know nothing but their environment.
 type lab struct {
-	t       *testing.T
+	t       testing.TB
 	sim     *simulator.Simulation
 	state   string // state.dir
 	environ []string
@@ -41,7 +41,7 @@ type lab struct {
 var apiKey = sync.OnceValues(simulator.NewKey)
 
 // newLab starts the simulation; later entries of environ beat earlier ones.
-func newLab(t *testing.T, o simulator.Options, environ ...string) *lab {
+func newLab(t testing.TB, o simulator.Options, environ ...string) *lab {
 	t.Helper()
 	dir := shortDir(t)
 	key, err := apiKey()
@@ -74,7 +74,7 @@ func newLab(t *testing.T, o simulator.Options, environ ...string) *lab {
 }
 
 // shortDir is a directory of the test whose name leaves room for a socket.
-func shortDir(t *testing.T) string {
+func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lab")
 	if err != nil {
@@ -169,7 +169,7 @@ func (l *lab) hold(faults *simulator.Faults, rule simulator.Rule, after int64) *
 }
 
 // mustBeReached waits for the first request at the hold.
-func (h *hold) mustBeReached(t *testing.T) {
+func (h *hold) mustBeReached(t testing.TB) {
 	t.Helper()
 	select {
 	case <-h.reached:
@@ -180,7 +180,7 @@ func (h *hold) mustBeReached(t *testing.T) {
 
 // A process is one of the product.
 type process struct {
-	t              *testing.T
+	t              testing.TB
 	name           string
 	cmd            *exec.Cmd
 	started        time.Time
@@ -209,7 +209,7 @@ func (l *lab) with(environ ...string) *lab {
 	return &other
 }
 
-func startProcess(t *testing.T, environ []string, program string, args ...string) *process {
+func startProcess(t testing.TB, environ []string, program string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: strings.Join(args, " "), cmd: exec.Command(program, args...), started: time.Now(), ended: make(chan struct{})}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = environ, &p.stdout, &p.stderr
@@ -280,7 +280,7 @@ func (o *transcript) String() string {
 }
 
 // until polls a condition and fails when it does not hold in time.
-func until(t *testing.T, what string, limit time.Duration, holds func() bool) {
+func until(t testing.TB, what string, limit time.Duration, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -291,7 +291,7 @@ func until(t *testing.T, what string, limit time.Duration, holds func() bool) {
 
 // A broker is an external NATS server as a test sees it.
 type broker struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	conn   *nats.Conn
 	assets messages.Assets

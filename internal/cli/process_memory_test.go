@@ -43,7 +43,7 @@ func TestMemoryIsBoundedWhateverTheSize(t *testing.T) {
 }
 
 // build makes the program as it is delivered.
-func build(t *testing.T) (path string) {
+func build(t testing.TB) (path string) {
 	t.Helper()
 	tool, err := exec.LookPath("go")
 	if err != nil {
@@ -58,7 +58,7 @@ func build(t *testing.T) (path string) {
 
 // peakMiB is the most memory that a running process has had. Unlike ru_maxrss it
 // does not begin with that of its parent.
-func peakMiB(t *testing.T, pid int) int {
+func peakMiB(t testing.TB, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			l := newLab(t, simulator.Options{Days: 3, FilesPerDay: 2, Rows: 3})
+			l := newLab(env.T().(testing.TB), simulator.Options{Days: 3, FilesPerDay: 2, Rows: 3})
 			since := time.Now().UTC().AddDate(0, 0, -2).Format(time.DateOnly)
 			for _, v := range append(l.environ, "FOCUS_AGENT_SINCE="+since, "FOCUS_RETRY_MAX_DELAY=0.5") {
 				name, value, _ := strings.Cut(v, "=")
