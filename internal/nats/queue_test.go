@@ -149,10 +149,12 @@ func TestReconnectNeverPrefetches(t *testing.T) {
 	}
 	for range 3 {
 		d := w.take()
+		before := w.conn.NATS().Stats().Reconnects
 		if err := w.conn.NATS().ForceReconnect(); err != nil {
 			t.Fatal(err)
 		}
-		if err := until(t, func() bool { return w.conn.Health() == nil }); err != nil {
+		// The reconnect happens in its own time: health alone may still be that of before.
+		if err := until(t, func() bool { return w.conn.NATS().Stats().Reconnects > before && w.conn.Health() == nil }); err != nil {
 			t.Fatal(err)
 		}
 		if s := w.status(); s.Live.InFlight != 1 {
