@@ -353,6 +353,3 @@ func (l *lab) recorded(b *broker) bool {
 	}
 	return true
 }
-
-// requests counts the requests of one operation at OCI.
-func (l *lab) requests(op string) int { return l.sim.OCI.Requests()[op] }

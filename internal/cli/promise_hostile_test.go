@@ -84,7 +84,7 @@ func TestNoMessageMakesARequestOutsideTheConfiguredPaths(t *testing.T) {
 		t.Errorf("%d dead letters, want %d", got, len(evil))
 	}
 	letter, err := conn.NATS().Request("$JS.API.STREAM.MSG.GET.FOCUS_DEAD",
-		[]byte(fmt.Sprintf(`{"last_by_subj":%q}`, messages.DeadSubject("focus", "main", secret.Name))), 10*time.Second)
+		fmt.Appendf(nil, `{"last_by_subj":%q}`, messages.DeadSubject("focus", "main", secret.Name)), 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,7 @@ other commands at them:
 	f.IntVar(&o.Days, "days", 30, "report days, up to today")
 	f.IntVar(&o.FilesPerDay, "files", 7, "files of each day")
 	f.IntVar(&o.Rows, "rows", 200, "rows of a usual file")
+	f.Int64Var(&o.FileSize, "size", 0, "size of every file in bytes, random data in place of reports (default: reports)")
 	f.StringVar(&o.OCIAddress, "oci-address", "127.0.0.1:9081", "loopback address of OCI")
 	f.StringVar(&o.S3Address, "s3-address", "127.0.0.1:9082", "loopback address of S3")
 	f.StringVar(&dir, "dir", "simulator", "directory of the API key, and of the S3 server's objects")
