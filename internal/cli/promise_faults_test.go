@@ -10,17 +10,12 @@ import (
 )
 
 // Three pages of a listing and a few large reports, while a tenth of all calls
-// to either side fails in one way or another. Under the race detector the pages
-// are shorter.
+// to either side fails in one way or another.
 func TestTwoThousandFiveHundredReportsSurviveFaultsOnATenthOfTheCalls(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simulator.Options{Seed: 5}, "FOCUS_RETRY_MAX_RETRIES=1000", "FOCUS_AGENT_MAX_CONCURRENT_TRANSFERS=12")
 	w.external(t)
-	files := 2500
-	if underRace {
-		files = 750
-		w.OCIFaults.Add(simulator.Rule{Op: "ListObjects", Do: simulator.Rewrite(func(body []byte) []byte { return shortPage(t, body, 300) })})
-	}
+	const files = 2500
 	for n := range files {
 		w.add1(object(1, fmt.Sprintf("%06d.csv.gz", n), int64(100+n%7)))
 	}
