@@ -81,6 +81,7 @@ func (l *loader) check() {
 	l.checkEndpoints()
 	l.checkNATS()
 	l.checkNaming()
+	l.checkListen()
 	l.checkTogether()
 	l.checkSince()
 	l.warnIgnored()

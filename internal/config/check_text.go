@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -14,6 +15,7 @@ var (
 	natsPrefix = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 	regionName = regexp.MustCompile(`^[A-Za-z0-9-]{2,40}$`)
 	ociName    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+	hostName   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
 	tenancy    = regexp.MustCompile(`^ocid1\.tenancy\.[A-Za-z0-9_.-]+$`)
 	s3Bucket   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 )
@@ -193,6 +195,27 @@ func badServers(list string) (text, fix string) {
 		return "mixes WebSocket and other servers", "use ws and wss for all or for none"
 	}
 	return "", ""
+}
+
+// checkListen takes every interface: only health and metrics are served.
+func (l *loader) checkListen() {
+	value := l.cfg.HTTP.Listen
+	if value == "" {
+		return
+	}
+	const fix = "write it as 127.0.0.1:9464, or as 0.0.0.0:9464 for every interface"
+	host, port, err := net.SplitHostPort(value)
+	_, bad := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		l.refuse("http.listen", "is not host:port", fix)
+	case host != "" && bad != nil && !hostName.MatchString(host):
+		l.refuse("http.listen", "has no valid host", fix)
+	default:
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			l.refuse("http.listen", "has no port from 0 to 65535", fix)
+		}
+	}
 }
 
 // checkNaming judges the date alone; package messages judges the template.

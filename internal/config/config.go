@@ -23,6 +23,7 @@ type Config struct {
 	State    State    `yaml:"state" split_words:"true"`
 	NATS     NATS     `yaml:"nats" split_words:"true"`
 	Naming   Naming   `yaml:"naming" split_words:"true"`
+	HTTP     HTTP     `yaml:"http" split_words:"true"`
 	Advanced Advanced `yaml:"advanced" split_words:"true"`
 
 	origins map[string]source
@@ -116,6 +117,12 @@ type Naming struct {
 	DateFormat  string `yaml:"date_format" split_words:"true" desc:"form of {date}: %Y, %m and %d, each at least once"`
 	Separator   string `yaml:"separator" split_words:"true" empty:"true" desc:"what stands for {separator}"`
 	AllowNested bool   `yaml:"allow_nested" split_words:"true" desc:"allow more than one directory level in the template"`
+}
+
+// HTTP is the listener for probes and metrics. It takes no orders and names no
+// object, so that it may listen on any interface, in the clear.
+type HTTP struct {
+	Listen string `yaml:"listen" split_words:"true" desc:"host:port of /livez, /readyz and /metrics, such as 127.0.0.1:9464; port 0: any free one; empty: off"`
 }
 
 // Advanced is what few installations change.
