@@ -170,8 +170,15 @@ func ineligible(st scanner.Stats) (n int) {
 }
 
 func (g *running) copy(ctx context.Context) {
-	context.AfterFunc(ctx, func() { g.log.Info("shutdown signal received, finishing the transfers in flight", "grace", grace) })
+	said := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(said)
+		g.log.Info("shutdown signal received, finishing the transfers in flight", "grace", grace)
+	})
 	g.copies.Run(ctx)
+	if !stop() {
+		<-said
+	}
 }
 
 // save writes the status file, for `status` after the end.
