@@ -18,6 +18,12 @@ func NewBudget(buffers int, chunk int64) *Budget {
 	return &Budget{tokens: make(chan struct{}, buffers), chunk: chunk}
 }
 
+// InUse is how many buffers are held now.
+func (b *Budget) InUse() int { return len(b.tokens) }
+
+// Limit is how many buffers can be held at once.
+func (b *Budget) Limit() int { return cap(b.tokens) }
+
 // take returns a buffer of n bytes when there is room, or the context's cause.
 func (b *Budget) take(ctx context.Context, n int64) ([]byte, error) {
 	select {

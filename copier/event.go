@@ -19,6 +19,7 @@ const (
 	Retrying Kind = "retrying" // failed, tried again after Delay
 	Held     Kind = "held"     // failed because a side is down; no attempt counted
 	Died     Kind = "died"     // given up
+	Returned Kind = "returned" // not decided here: left to the queue, or to the worker who has it now
 )
 
 // An Event is what happened to one file. It is given away while the work waits:
@@ -27,6 +28,8 @@ type Event struct {
 	Kind   Kind
 	Object messages.Object
 	Report messages.Report
+	// Discovered is when the scanner found the file.
+	Discovered time.Time
 	// Bytes have moved since the last Progress.
 	Bytes  int64
 	Record messages.Record // where the ledger was written
@@ -40,6 +43,6 @@ func (c *Copier) tell(e Event) {
 	if c.Observe == nil {
 		return
 	}
-	e.Object, e.Report, e.job = e.job.object, e.job.report, nil
+	e.Object, e.Report, e.Discovered, e.job = e.job.object, e.job.report, e.job.message.Discovered, nil
 	c.Observe(e)
 }

@@ -31,14 +31,17 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 	class := messages.ClassOf(err)
 	switch {
 	case errors.Is(err, errShutdown):
+		c.tell(Event{Kind: Returned, job: j})
 		return &Verdict{Act: Nak}
 	case class == messages.LeaseLost || j.lease.fresh() != nil:
+		c.tell(Event{Kind: Returned, job: j, Err: &messages.Fault{Class: messages.LeaseLost, Op: "copy", Err: err}})
 		return nil // a nak would take the message away from the one who has it now
 	case errors.Is(err, messages.ErrNewer):
 		j.log.Error("a newer version of this program wrote this", "subject", j.delivery.Subject, "err", err)
 		return &Verdict{Act: Nak, Delay: jitter(maxRetryAfter)}
 	case class == messages.Queue || class == messages.Conflict:
 		j.log.Warn("the ledger did not take part; trying again", "err", err)
+		c.tell(Event{Kind: Returned, job: j, Err: err})
 		return &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
 	case j.recordID == "": // not a message that any attempt could serve
 		return c.bury(j, messages.Record{}, err)

@@ -70,6 +70,9 @@ func TestBudget(t *testing.T) {
 				held = append(held[:i], held[i+1:]...)
 				continue
 			}
+			if b.InUse() != len(held) || b.Limit() != tokens {
+				t.Fatalf("%d of %d in use, want %d of %d", b.InUse(), b.Limit(), len(held), tokens)
+			}
 			if len(held) == tokens {
 				if buf, err := b.take(over, 1); !errors.Is(err, full) || buf != nil {
 					t.Fatalf("the budget gave %d of %d buffers: %v", len(held)+1, tokens, err)

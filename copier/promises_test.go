@@ -881,3 +881,46 @@ func TestSizes(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatBeganIsToldToEnd, also where nothing is decided: an observer that
+// counts what is under way would count it for ever.
+func TestWhatBeganIsToldToEnd(t *testing.T) {
+	for _, c := range []struct {
+		name, op string
+		class    messages.Class
+	}{
+		{"the ledger does not answer", "write", messages.Queue},
+		{"the lease is lost", "renew", messages.LeaseLost},
+	} {
+		bubble(t, c.name, func(t *testing.T, w *world) {
+			w.slow(time.Minute)
+			w.turn = fails(verdict{clean: true}, c.op)
+			v := w.write("a", body(10, 1))
+			found := time.Now()
+			w.publish(v)
+			cp := w.host("one").copier()
+			told := events(cp)
+			w.run(15*time.Minute, cp)
+			var kinds []copier.Kind
+			for _, e := range told() {
+				if e.Kind == copier.Progress {
+					continue
+				}
+				if kinds = append(kinds, e.Kind); len(kinds) > 2 {
+					break
+				}
+				if !e.Discovered.Equal(found) {
+					t.Errorf("%s: discovered at %v, want %v", e.Kind, e.Discovered, found)
+				}
+				if e.Kind == copier.Returned && messages.ClassOf(e.Err) != c.class {
+					t.Errorf("returned for %v, want %s", e.Err, c.class)
+				}
+			}
+			if len(kinds) < 2 || kinds[0] != copier.Started || kinds[1] != copier.Returned {
+				t.Errorf("told %v, want started and returned", kinds)
+			}
+			w.turn, w.bodies = fails(verdict{}), nil
+			w.settle(w.host("two").copier())
+		})
+	}
+}

@@ -298,6 +298,10 @@ func TestTheBoardFollowsATransfer(t *testing.T) {
 	if s := step(copier.Retrying, 0); len(s.InFlight) != 0 || s.Totals.Retried != 1 {
 		t.Errorf("after a failure: %+v", s)
 	}
+	step(copier.Started, 0)
+	if s := step(copier.Returned, 0); len(s.InFlight) != 0 || s.Totals.Retried != 1 {
+		t.Errorf("after it went back to the queue: %+v", s)
+	}
 	e.Record = copied("a", messages.HowCopied)
 	step(copier.Started, 0)
 	if s := step(copier.Finished, 0); s.Totals.Transferred != 1 || s.Totals.Bytes != 10 || s.LastCopied == nil || s.LastCopied.Key != "k" {

@@ -40,7 +40,7 @@ type Summary struct {
 // A Sync is one scan whose files are waited for until each is settled: its
 // ledger record is final, or has used up the attempts, whoever does the work.
 type Sync struct {
-	// Scanner is a copy of its own: its Observe is taken.
+	// Scanner is a copy of its own: its Observe is taken, its Finished is told.
 	Scanner scanner.Scanner
 	// Watch calls seen with each ledger record that stands, and then with every
 	// change, until ctx ends.
@@ -69,7 +69,10 @@ func (s *Sync) Run(ctx context.Context) (Summary, error) {
 	var watch sync.WaitGroup
 	watch.Go(func() { s.Watch(watching, s.changed) })
 	s.Scanner.Observe = s.found
-	_, err := s.Scanner.Scan(ctx)
+	stats, err := s.Scanner.Scan(ctx)
+	if s.Scanner.Finished != nil && ctx.Err() == nil { // as in Run
+		s.Scanner.Finished(stats, err)
+	}
 	if err == nil {
 		err = s.wait(ctx)
 	}
