@@ -84,6 +84,10 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 	defer closeLog()
 	r := &route{cfg: cfg, naming: naming, log: log}
 	defer func() { err = errors.Join(err, r.close()) }()
+	if r.monitor, err = newMonitor(cfg, name, log); err != nil {
+		return err
+	}
+	defer r.monitor.close()
 	if err := r.open(ctx, name, c); err != nil {
 		return interrupted(ctx, err)
 	}
@@ -119,6 +123,7 @@ func (r *route) running() *running {
 	r.gate.Changed = g.gateChanged
 	g.copies = r.copier()
 	g.copies.Observe = g.event
+	r.monitor.attach(g)
 	return g
 }
 
@@ -133,6 +138,7 @@ func (g *running) gateChanged(s copier.GateState) {
 
 func (g *running) event(e copier.Event) {
 	g.board.Copier(e)
+	g.monitor.event(e)
 	if e.Kind == copier.Progress {
 		return
 	}
@@ -151,6 +157,7 @@ func (g *running) scan(ctx context.Context) {
 
 func (g *running) scanned(st scanner.Stats, err error) {
 	g.board.Scanned(st, err, time.Now().Add(g.cfg.Agent.PollInterval.Std()))
+	g.monitor.scanned(st, err)
 	if err == nil {
 		g.log.Info("sync complete", "scan", st.Scan, "discovered", st.Discovered, "queued", st.Published+st.Queued,
 			"skipped", st.Done, "failed", st.Failed, "ineligible", ineligible(st), "elapsed", seconds(st.Seconds))
@@ -207,6 +214,10 @@ func (a *app) run(ctx context.Context, c change) (err error) {
 	if r.unlock, err = lockState(cfg); err != nil {
 		return err
 	}
+	if r.monitor, err = newMonitor(cfg, "run", log); err != nil {
+		return err
+	}
+	defer r.monitor.close()
 	if err := r.open(ctx, "run", c); err != nil {
 		return interrupted(ctx, err)
 	}
@@ -311,6 +322,7 @@ func (g *running) answerSync(ctx context.Context, body []byte) (any, error) {
 		return makePlan(ctx, g.scanner())
 	}
 	s := g.sync()
+	s.Scanner.Finished = g.monitor.count
 	g.mu.Lock()
 	g.syncs[s] = true
 	g.mu.Unlock()

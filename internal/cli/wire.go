@@ -74,6 +74,7 @@ type route struct {
 	source   *oci.Client
 	dest     *s3.Client
 	gate     *copier.Gate
+	monitor  *monitor // nil without http.listen
 	unlock   func() error
 }
 

@@ -56,6 +56,9 @@ func table() map[string]room {
 		"internal/config":  {uses: []string{"messages", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}},
 		"internal/logging": {uses: []string{"github.com/DeRuina/timberjack", "gopkg.in/natefinch/lumberjack.v2", "golang.org/x"}},
 		"internal/agent":   {uses: []string{"messages", "scanner", "copier", "golang.org/x"}},
+		"internal/web": {
+			uses: []string{"messages", "scanner", "copier", "github.com/prometheus/client_golang"},
+		},
 		"internal/natstest": {
 			uses: []string{"messages", "internal/nats", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "go.uber.org/goleak"},
 		},
@@ -72,11 +75,11 @@ func table() map[string]room {
 		"internal/cli": {
 			uses: []string{
 				"messages", "scanner", "copier",
-				"internal/nats", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/simulator",
+				"internal/nats", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/web", "internal/simulator",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
 			// Its scripts run the commands against real servers, and look into them.
-			tests: []string{"internal/natstest", "internal/versitygw", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"},
+			tests: []string{"internal/natstest", "internal/versitygw", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "github.com/prometheus/client_golang"},
 		},
 
 		"cmd": {uses: []string{"internal/cli"}}, // every directory below cmd
@@ -231,6 +234,9 @@ func TestTheTableCanFail(t *testing.T) {
 		{"internal/nats", module + "/internal/config", false, true},
 		{"internal/config", module + "/scanner", false, true},
 		{"internal/simulator", module + "/messages", false, true},
+		{"copier", "github.com/prometheus/client_golang/prometheus", false, true},
+		{"internal/cli", "github.com/prometheus/client_golang/prometheus", false, true},
+		{"internal/web", module + "/internal/nats", false, true},
 		{"internal/cli", module + "/internal/oci", false, false},
 		{"internal/cli", "github.com/aws/aws-sdk-go-v2/aws", false, true},
 		{"cmd", module + "/internal/cli", false, false},

@@ -1,0 +1,251 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/web"
+	"oracle-focus-agent/messages"
+	"oracle-focus-agent/scanner"
+)
+
+// queueFresh is how long an answer of the queue serves probes and scrapes, so
+// that many of them cost the queue no more than one.
+const queueFresh = 3 * time.Second
+
+// A monitor shows a process to probes and scrapers. It listens from the start
+// on, while the process still waits for its queue. A nil monitor shows nothing.
+type monitor struct {
+	role    string
+	does    web.Role
+	started time.Time
+	metrics *web.Metrics
+	server  *web.Server
+	checks  web.Tracker
+	agent   atomic.Pointer[running] // nil until everything is open
+
+	mu    sync.Mutex
+	asked time.Time
+	queue nats.Status
+	err   error
+
+	scanMu sync.Mutex
+	scan   web.Check // the source, as the last scan found it
+}
+
+// newMonitor listens where http.listen says, if it does.
+func newMonitor(cfg *config.Config, role string, log *slog.Logger) (*monitor, error) {
+	if cfg.HTTP.Listen == "" {
+		return nil, nil
+	}
+	m := &monitor{role: role, does: web.Role{Scans: role != "copier", Copies: role != "scanner"}, started: time.Now().UTC()}
+	m.scan = web.Check{Name: "source", State: web.Pending, Since: m.started, Detail: "no scan has ended yet"}
+	m.metrics = web.NewMetrics(m.does, version(), web.Sources{
+		Queue: m.askQueue, InFlight: m.inFlight, Gate: m.gate, Parts: m.parts,
+	})
+	var err error
+	m.server, err = web.Listen(web.Options{Listen: cfg.HTTP.Listen, Ready: m.ready, Metrics: m.metrics.Handler(log), Log: log})
+	if err != nil {
+		return nil, &coded{exitConfig, fmt.Errorf("http.listen: %w; choose an address of this host and a port that is free, or leave it empty", err)}
+	}
+	log.Info("health and metrics are served", "address", m.server.Addr())
+	return m, nil
+}
+
+func (m *monitor) close() {
+	if m != nil {
+		m.server.Close()
+	}
+}
+
+// attach shows the agent, which is at work from now on.
+func (m *monitor) attach(g *running) {
+	if m != nil {
+		m.agent.Store(g)
+	}
+}
+
+func (m *monitor) event(e copier.Event) {
+	if m != nil {
+		m.metrics.Copier(e)
+	}
+}
+
+// scanned takes the end of a scan of the loop.
+func (m *monitor) scanned(st scanner.Stats, err error) {
+	if m == nil {
+		return
+	}
+	m.count(st, err)
+	now := time.Now()
+	c := web.Check{Name: "source", State: web.OK, Last: now.UTC()}
+	if err != nil {
+		c.State, c.Last, c.Detail = web.Failing, time.Time{}, "the last scan failed: "+string(messages.ClassOf(err))
+	}
+	m.scanMu.Lock()
+	defer m.scanMu.Unlock()
+	m.scan = m.checks.Track(c, now)
+}
+
+// count takes the end of any scan.
+func (m *monitor) count(st scanner.Stats, err error) {
+	if m != nil {
+		m.metrics.Scanned(st, err)
+	}
+}
+
+// ready judges each dependency. Its details hold classes of errors, which give
+// nothing away; `status` and the log have the texts.
+func (m *monitor) ready(ctx context.Context) web.Readiness {
+	now := time.Now()
+	r := web.Readiness{Role: m.role, Version: version(), Started: m.started}
+	r.Checks = append(r.Checks, m.checks.Track(m.queueCheck(ctx), now), m.sourceCheck())
+	if m.does.Copies {
+		r.Checks = append(r.Checks, m.sideCheck("destination", messages.Destination))
+	}
+	return r.Judge(now)
+}
+
+func (m *monitor) queueCheck(ctx context.Context) web.Check {
+	c := web.Check{Name: "queue", State: web.Failing}
+	g := m.agent.Load()
+	if g == nil {
+		c.Since, c.Detail = m.started, "waiting for the queue"
+		return c
+	}
+	err := g.conn.Health()
+	if err == nil {
+		_, err = m.status(ctx)
+	}
+	if err != nil {
+		c.Detail = "it does not answer: " + string(messages.ClassOf(err))
+		return c
+	}
+	c.State, c.Last = web.OK, time.Now().UTC()
+	return c
+}
+
+// sourceCheck takes the last scan and the gate together, as far as the role has them.
+func (m *monitor) sourceCheck() web.Check {
+	if !m.does.Scans {
+		return m.sideCheck("source", messages.Source)
+	}
+	if g := m.gate(); g.Open && g.Side == messages.Source {
+		return m.sideCheck("source", messages.Source)
+	}
+	m.scanMu.Lock()
+	defer m.scanMu.Unlock()
+	return m.scan
+}
+
+// sideCheck is a side as the copiers find it.
+func (m *monitor) sideCheck(name string, side messages.Side) web.Check {
+	c := web.Check{Name: name, State: web.Pending, Since: m.started, Detail: "no file has been copied yet"}
+	g := m.agent.Load()
+	if g == nil {
+		return c
+	}
+	if last := g.board.Status().LastCopied; last != nil {
+		c.State, c.Since, c.Last, c.Detail = web.OK, time.Time{}, last.Ended, ""
+	}
+	if s := g.gate.State(); s.Open && s.Side == side {
+		c.State, c.Since, c.Detail = web.Failing, s.Since, "it fails for every file: "+string(s.Class)
+	}
+	return m.checks.Track(c, time.Now())
+}
+
+var errNotOpen = errors.New("the queue is not open yet")
+
+// status is what the queue holds, as of at most a few seconds ago.
+func (m *monitor) status(ctx context.Context) (nats.Status, error) {
+	g := m.agent.Load()
+	if g == nil {
+		return nats.Status{}, errNotOpen
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asked.IsZero() || time.Since(m.asked) >= queueFresh {
+		// Not the caller's end, which says nothing of the queue.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		m.queue, m.err = g.conn.Status(ctx, g.assets)
+		m.asked = time.Now()
+	}
+	return m.queue, m.err
+}
+
+func (m *monitor) askQueue(ctx context.Context) (web.Queue, error) {
+	s, err := m.status(ctx)
+	return web.Queue{
+		Live: s.Live.Waiting, Backfill: s.Backfill.Waiting,
+		InFlight: s.Live.InFlight + s.Backfill.InFlight, Dead: s.Dead,
+	}, err
+}
+
+func (m *monitor) inFlight() int {
+	if g := m.agent.Load(); g != nil {
+		return len(g.board.Status().InFlight)
+	}
+	return 0
+}
+
+func (m *monitor) gate() copier.GateState {
+	if g := m.agent.Load(); g != nil {
+		return g.gate.State()
+	}
+	return copier.GateState{}
+}
+
+func (m *monitor) parts() (inUse, limit int) {
+	if g := m.agent.Load(); g != nil {
+		return g.copies.Budget.InUse(), g.copies.Budget.Limit()
+	}
+	return 0, partBuffers
+}
+
+// healthWait is how long healthcheck waits for an answer.
+const healthWait = 5 * time.Second
+
+func (a *app) healthcheckCommand() *cobra.Command {
+	var live bool
+	cmd := &cobra.Command{
+		Use: "healthcheck", Short: "Ask the agent at http.listen whether it is ready (exit 1: it is not)", Args: cobra.NoArgs,
+		Long: `Ask the agent that listens at http.listen on this host whether it is ready, print
+one line and end with 0 or 1: for the health checks of containers without a shell.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.healthcheck(cmd.Context(), live) },
+	}
+	cmd.Flags().BoolVar(&live, "live", false, "ask only whether the process is alive")
+	return cmd
+}
+
+func (a *app) healthcheck(ctx context.Context, live bool) error {
+	cfg, _, err := a.load(nil)
+	if err != nil {
+		return &coded{exitError, err}
+	}
+	if cfg.HTTP.Listen == "" {
+		return &coded{exitError, errors.New("http.listen is not set, so that there is nobody to ask; set it (FOCUS_HTTP_LISTEN)")}
+	}
+	path := web.ReadyPath
+	if live {
+		path = web.LivePath
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthWait)
+	defer cancel()
+	line, err := web.Ask(ctx, cfg.HTTP.Listen, path)
+	if err != nil {
+		return &coded{exitError, err}
+	}
+	fmt.Fprintln(a.env.Stdout, line)
+	return nil
+}

@@ -1,0 +1,317 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/messages"
+	"oracle-focus-agent/scanner"
+)
+
+const namespace = "focus"
+
+// Role says which work a process does, and so which metrics it has: a copier
+// that showed a time of no scan would look like a scanner that fails.
+type Role struct{ Scans, Copies bool }
+
+// A Queue is what the broker holds for the route.
+type Queue struct {
+	Live, Backfill uint64 // waiting
+	InFlight       int    // lent to workers of any process
+	Dead           uint64 // dead letters
+}
+
+// Sources are asked at each scrape. Those of work that the role does not do are
+// not asked.
+type Sources struct {
+	Queue func(context.Context) (Queue, error)
+	// InFlight counts the files whose bytes are moving in this process.
+	InFlight func() int
+	Gate     func() copier.GateState
+	// Parts are the part buffers.
+	Parts func() (inUse, limit int)
+}
+
+// Metrics counts what happens. It is safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+	scans    scanMetrics
+	copies   copyMetrics
+}
+
+type scanMetrics struct {
+	discovered, published, queued, done, failed prometheus.Counter
+	ineligible, scans                           *prometheus.CounterVec
+	seconds                                     prometheus.Histogram
+	success                                     *moment
+}
+
+type copyMetrics struct {
+	copies, failures, retries, dead *prometheus.CounterVec
+	bytes, skipped, vanished        prometheus.Counter
+	seconds, delivery               prometheus.Histogram
+	last, day                       *moment
+}
+
+// NewMetrics makes the metrics of a role, each label at zero.
+func NewMetrics(role Role, version string, s Sources) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	build := m.gauges("build_info", "Always 1; the labels say what runs.", "version", "goversion")
+	build.WithLabelValues(version, runtime.Version()).Set(1)
+	m.registry.MustRegister(newQueueCollector(s.Queue))
+	if role.Scans {
+		m.addScans()
+	}
+	if role.Copies {
+		m.addCopies(s)
+	}
+	return m
+}
+
+func (m *Metrics) addScans() {
+	m.scans = scanMetrics{
+		discovered: m.counter("scan_discovered_total", "Objects that scans listed; the sum of published, queued, done, failed and ineligible."),
+		published:  m.counter("scan_published_total", "Objects that scans put into the queue."),
+		queued:     m.counter("scan_queued_total", "Objects that scans found in the queue already."),
+		done:       m.counter("scan_done_total", "Objects for which scans found nothing left to do."),
+		failed:     m.counter("scan_failed_total", "Objects that scans found too large or among the dead letters, or could not queue."),
+		ineligible: m.counters("scan_ineligible_total", "Objects that are no reports, by the rule that they break.", "reason"),
+		scans:      m.counters("scans_total", "Scans that ended, by result.", "result"),
+		seconds:    m.histogram("scan_duration_seconds", "Duration of scans, complete or not.", []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600}),
+		success:    m.moment("last_successful_scan_timestamp_seconds", "End of the last complete scan; absent until the first since the start."),
+	}
+	zero(m.scans.scans, "ok", "failed")
+	// Too large is counted as failed: its data is missing at the destination.
+	zero(m.scans.ineligible, messages.OutsidePrefix, messages.NotAReport, messages.BadDate, messages.BadName, messages.BadKey)
+}
+
+func (m *Metrics) addCopies(s Sources) {
+	m.copies = copyMetrics{
+		copies:   m.counters("copies_total", "Files that came to be at the destination: their bytes were copied, or were there and adopted or recorded.", "how"),
+		failures: m.counters("failures_total", "Attempts that failed, by class.", "class"),
+		retries:  m.counters("retries_total", "Attempts that failed and are repeated, by class.", "class"),
+		dead:     m.counters("dead_total", "Files that were given up, by class.", "class"),
+		bytes:    m.counter("copied_bytes_total", "Bytes of the files that were copied."),
+		skipped:  m.counter("skipped_total", "Messages for which nothing was left to do."),
+		vanished: m.counter("vanished_total", "Files that the source no longer had."),
+		seconds:  m.histogram("copy_duration_seconds", "Duration of the attempts that copied a file.", []float64{.05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800}),
+		delivery: m.histogram("discovery_to_delivery_seconds", "Time from the discovery of a file to its delivery.", []float64{.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 86400}),
+		last:     m.moment("last_copy_timestamp_seconds", "When a file was last copied; absent until the first since the start."),
+		day:      m.moment("newest_delivered_report_day_timestamp_seconds", "Begin (UTC) of the newest report day of which a file was delivered; absent until the first since the start."),
+	}
+	zero(m.copies.copies, messages.HowCopied, messages.HowAdopted, messages.HowRecorded)
+	for _, v := range []*prometheus.CounterVec{m.copies.failures, m.copies.retries, m.copies.dead} {
+		zero(v, messages.Connection, messages.Unavailable, messages.Throttled, messages.Unauthenticated, messages.Forbidden,
+			messages.ClockSkew, messages.NotFound, messages.Changed, messages.Gone, messages.Length, messages.HashMismatch,
+			messages.Refused, messages.NoUpload, messages.Conflict, messages.LeaseLost, messages.Queue, messages.Unknown)
+	}
+	m.gaugeFunc("in_flight", "Files whose bytes are moving in this process.", nil, func() float64 { return float64(s.InFlight()) })
+	m.gaugeFunc("part_buffers_in_use", "Part buffers that copies hold.", nil, func() float64 { used, _ := s.Parts(); return float64(used) })
+	m.gaugeFunc("part_buffers_limit", "Part buffers that copies can hold at most.", nil, func() float64 { _, limit := s.Parts(); return float64(limit) })
+	for _, side := range []messages.Side{messages.Source, messages.Destination} {
+		m.gaugeFunc("gate_open", "1 while this side fails for every file and is left alone.", prometheus.Labels{"side": string(side)}, func() float64 {
+			if g := s.Gate(); g.Open && g.Side == side {
+				return 1
+			}
+			return 0
+		})
+	}
+}
+
+// Scanned takes the end of a scan.
+func (m *Metrics) Scanned(st scanner.Stats, err error) {
+	s := m.scans
+	s.discovered.Add(float64(st.Discovered))
+	s.published.Add(float64(st.Published))
+	s.queued.Add(float64(st.Queued))
+	s.done.Add(float64(st.Done))
+	s.failed.Add(float64(st.Failed))
+	for reason, n := range st.Ineligible {
+		s.ineligible.WithLabelValues(string(reason)).Add(float64(n))
+	}
+	s.seconds.Observe(st.Seconds)
+	if err != nil {
+		s.scans.WithLabelValues("failed").Inc()
+		return
+	}
+	s.scans.WithLabelValues("ok").Inc()
+	s.success.advance(time.Now())
+}
+
+// Copier takes an event of the copier.
+func (m *Metrics) Copier(e copier.Event) {
+	c := m.copies
+	class := string(messages.ClassOf(e.Err))
+	switch e.Kind {
+	case copier.Finished:
+		m.finished(e)
+	case copier.Skipped:
+		c.skipped.Inc()
+	case copier.Vanished:
+		c.vanished.Inc()
+	case copier.Returned:
+		if e.Err != nil {
+			c.failures.WithLabelValues(class).Inc()
+		}
+	case copier.Retrying, copier.Held:
+		c.failures.WithLabelValues(class).Inc()
+		c.retries.WithLabelValues(class).Inc()
+	case copier.Died:
+		c.failures.WithLabelValues(class).Inc()
+		c.dead.WithLabelValues(class).Inc()
+	}
+}
+
+func (m *Metrics) finished(e copier.Event) {
+	c, copied := m.copies, e.Record.Copy
+	c.copies.WithLabelValues(copied.How).Inc()
+	if copied.How == messages.HowCopied {
+		c.bytes.Add(float64(e.Object.Size))
+		c.seconds.Observe(copied.Seconds)
+		c.last.advance(e.Record.At)
+	}
+	if !e.Discovered.IsZero() {
+		c.delivery.Observe(max(0, e.Record.At.Sub(e.Discovered).Seconds())) // two clocks
+	}
+	if day, err := time.Parse(time.DateOnly, string(e.Report.Day)); err == nil {
+		c.day.advance(day)
+	}
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler(log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
+	})
+}
+
+// Gatherer is for tests.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+func (m *Metrics) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
+	m.registry.MustRegister(c)
+	return c
+}
+
+func (m *Metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	m.registry.MustRegister(c)
+	return c
+}
+
+func (m *Metrics) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	m.registry.MustRegister(g)
+	return g
+}
+
+func (m *Metrics) gaugeFunc(name, help string, labels prometheus.Labels, f func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, f))
+}
+
+func (m *Metrics) histogram(name, help string, buckets []float64) prometheus.Histogram {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets})
+	m.registry.MustRegister(h)
+	return h
+}
+
+func (m *Metrics) moment(name, help string) *moment {
+	t := &moment{desc: prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, nil, nil)}
+	m.registry.MustRegister(t)
+	return t
+}
+
+// zero makes a series visible before the first event.
+func zero[S ~string](v *prometheus.CounterVec, labels ...S) {
+	for _, l := range labels {
+		v.WithLabelValues(string(l))
+	}
+}
+
+// A moment is a time that only moves forward, and is absent until it is known: 0
+// would read as 1970 and raise alarms at every start.
+type moment struct {
+	desc *prometheus.Desc
+	mu   sync.Mutex
+	at   time.Time
+}
+
+func (t *moment) advance(at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at.After(t.at) {
+		t.at = at
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (t *moment) Describe(ch chan<- *prometheus.Desc) { ch <- t.desc }
+
+// Collect implements prometheus.Collector.
+func (t *moment) Collect(ch chan<- prometheus.Metric) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.at.IsZero() {
+		ch <- prometheus.MustNewConstMetric(t.desc, prometheus.GaugeValue, float64(t.at.UnixMilli())/1000)
+	}
+}
+
+// scrapeTime bounds what a scrape waits for the queue.
+const scrapeTime = 2 * time.Second
+
+// A queueCollector asks the queue at each scrape. Where it does not answer, its
+// counts are absent: a zero would read as an empty queue.
+type queueCollector struct {
+	ask                             func(context.Context) (Queue, error)
+	up, waiting, inFlight, deadDesc *prometheus.Desc
+}
+
+func newQueueCollector(ask func(context.Context) (Queue, error)) *queueCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+	}
+	return &queueCollector{
+		ask:      ask,
+		up:       desc("queue_up", "1 while the queue answers; the other metrics of the queue are absent while it does not."),
+		waiting:  desc("queue_waiting", "Messages that wait for a copier, by lane.", "lane"),
+		inFlight: desc("queue_in_flight", "Messages that are lent to copiers of any process, or rest before a retry."),
+		deadDesc: desc("dead_letters", "Dead letters of every route."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.up, c.waiting, c.inFlight, c.deadDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+	defer cancel()
+	q, err := c.ask(ctx)
+	if err != nil {
+		gauge(c.up, 0)
+		return
+	}
+	gauge(c.up, 1)
+	gauge(c.waiting, float64(q.Live), string(messages.Live))
+	gauge(c.waiting, float64(q.Backfill), string(messages.Backfill))
+	gauge(c.inFlight, float64(q.InFlight))
+	gauge(c.deadDesc, float64(q.Dead))
+}

@@ -1,0 +1,194 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"oracle-focus-agent/copier"
+	"oracle-focus-agent/internal/web"
+	"oracle-focus-agent/messages"
+	"oracle-focus-agent/scanner"
+)
+
+// metrics are those of a process that does everything, with a queue that
+// answers err.
+func metrics(err error) *web.Metrics {
+	return web.NewMetrics(web.Role{Scans: true, Copies: true}, "v1", web.Sources{
+		Queue: func(context.Context) (web.Queue, error) {
+			return web.Queue{Live: 5, Backfill: 6, InFlight: 2, Dead: 1}, err
+		},
+		InFlight: func() int { return 3 },
+		Gate:     func() copier.GateState { return copier.GateState{Open: true, Side: messages.Destination} },
+		Parts:    func() (int, int) { return 4, 12 },
+	})
+}
+
+// compare holds samples, given as lines without comments, against what is exported.
+func compare(t *testing.T, m *web.Metrics, want string) {
+	t.Helper()
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]string{}
+	for _, f := range families {
+		kinds[f.GetName()] = "# HELP " + f.GetName() + " " + f.GetHelp() + "\n# TYPE " + f.GetName() + " " + strings.ToLower(f.GetType().String()) + "\n"
+	}
+	var text strings.Builder
+	var names []string
+	for line := range strings.Lines(want) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, _, _ = strings.Cut(name, "{")
+		if len(names) == 0 || names[len(names)-1] != name {
+			names = append(names, name)
+			text.WriteString(kinds[name])
+		}
+		text.WriteString(strings.TrimSpace(line) + "\n")
+	}
+	if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(text.String()), names...); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMetricsKeepTheNamingRules(t *testing.T) {
+	m := metrics(nil)
+	m.Scanned(scanner.Stats{}, nil)
+	finish(m, messages.HowCopied)
+	problems, err := testutil.GatherAndLint(m.Gatherer())
+	if err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v, %v", problems, err)
+	}
+}
+
+func finish(m *web.Metrics, how string) {
+	at := time.Unix(1_800_000_000, 0)
+	m.Copier(copier.Event{
+		Kind: copier.Finished, Object: messages.Object{Size: 1000}, Report: messages.Report{Day: "2026-03-01"}, Discovered: at.Add(-10 * time.Second),
+		Record: messages.Record{At: at, Copy: &messages.FileCopied{How: how, Seconds: 2}},
+	})
+}
+
+func TestEveryLabelBeginsAtZeroAndNoTimeIsInvented(t *testing.T) {
+	m := metrics(nil)
+	compare(t, m, `focus_copies_total{how="adopted"} 0
+		focus_copies_total{how="copied"} 0
+		focus_copies_total{how="recorded"} 0
+		focus_scan_ineligible_total{reason="bad-date"} 0
+		focus_scan_ineligible_total{reason="bad-key"} 0
+		focus_scan_ineligible_total{reason="bad-name"} 0
+		focus_scan_ineligible_total{reason="not-a-report"} 0
+		focus_scan_ineligible_total{reason="outside-prefix"} 0
+		focus_scans_total{result="failed"} 0
+		focus_scans_total{result="ok"} 0`)
+	for name, want := range map[string]int{
+		"focus_failures_total": 17, "focus_retries_total": 17, "focus_dead_total": 17,
+		"focus_last_copy_timestamp_seconds": 0, "focus_last_successful_scan_timestamp_seconds": 0,
+		"focus_newest_delivered_report_day_timestamp_seconds": 0,
+	} {
+		if got, err := testutil.GatherAndCount(m.Gatherer(), name); got != want || err != nil {
+			t.Errorf("%s has %d series, want %d (%v)", name, got, want, err)
+		}
+	}
+}
+
+func TestMetricsCountWhatHappened(t *testing.T) {
+	m := metrics(nil)
+	m.Scanned(scanner.Stats{Seconds: 2, Discovered: 21, Published: 6, Queued: 5, Done: 4, Failed: 3, Ineligible: map[messages.Reason]int{messages.BadDate: 2, messages.NotAReport: 1}}, nil)
+	m.Scanned(scanner.Stats{Seconds: 1, Discovered: 1, Published: 1}, errors.New("broken off"))
+	finish(m, messages.HowCopied)
+	finish(m, messages.HowCopied)
+	finish(m, messages.HowAdopted)
+	for kind, class := range map[copier.Kind]messages.Class{
+		copier.Retrying: messages.Length, copier.Held: messages.Throttled, copier.Died: messages.HashMismatch, copier.Returned: messages.LeaseLost,
+	} {
+		m.Copier(copier.Event{Kind: kind, Err: class})
+	}
+	m.Copier(copier.Event{Kind: copier.Returned}) // a shutdown is no failure
+	m.Copier(copier.Event{Kind: copier.Skipped})
+	m.Copier(copier.Event{Kind: copier.Vanished})
+	compare(t, m, `focus_copied_bytes_total 2000
+		focus_copies_total{how="adopted"} 1
+		focus_copies_total{how="copied"} 2
+		focus_copies_total{how="recorded"} 0
+		focus_gate_open{side="destination"} 1
+		focus_gate_open{side="source"} 0
+		focus_in_flight 3
+		focus_part_buffers_in_use 4
+		focus_part_buffers_limit 12
+		focus_last_copy_timestamp_seconds 1.8e9
+		focus_newest_delivered_report_day_timestamp_seconds 1.7723232e9
+		focus_queue_up 1
+		focus_queue_waiting{lane="backfill"} 6
+		focus_queue_waiting{lane="live"} 5
+		focus_queue_in_flight 2
+		focus_dead_letters 1
+		focus_scan_discovered_total 22
+		focus_scan_published_total 7
+		focus_scan_queued_total 5
+		focus_scan_done_total 4
+		focus_scan_failed_total 3
+		focus_scans_total{result="failed"} 1
+		focus_scans_total{result="ok"} 1
+		focus_skipped_total 1
+		focus_vanished_total 1`)
+	text := exported(t, m)
+	for _, line := range []string{
+		`focus_scan_ineligible_total{reason="bad-date"} 2`, `focus_scan_ineligible_total{reason="not-a-report"} 1`,
+		`focus_failures_total{class="length"} 1`, `focus_failures_total{class="throttled"} 1`,
+		`focus_failures_total{class="hash-mismatch"} 1`, `focus_failures_total{class="lease-lost"} 1`, `focus_failures_total{class="unknown"} 0`,
+		`focus_retries_total{class="length"} 1`, `focus_retries_total{class="throttled"} 1`, `focus_retries_total{class="hash-mismatch"} 0`,
+		`focus_dead_total{class="hash-mismatch"} 1`, `focus_dead_total{class="length"} 0`,
+		`focus_copy_duration_seconds_sum 4`, `focus_copy_duration_seconds_count 2`,
+		`focus_discovery_to_delivery_seconds_sum 30`, `focus_discovery_to_delivery_seconds_count 3`,
+		`focus_scan_duration_seconds_sum 3`, `focus_scan_duration_seconds_count 2`,
+		`focus_build_info{goversion=`, `go_goroutines `, `process_start_time_seconds `,
+	} {
+		if !strings.Contains(text, "\n"+line) {
+			t.Errorf("%s is not exported", line)
+		}
+	}
+}
+
+// A queue that does not answer is not an empty one.
+func TestAQueueThatDoesNotAnswerHasNoCounts(t *testing.T) {
+	m := metrics(errors.New("away"))
+	compare(t, m, "focus_queue_up 0")
+	for _, name := range []string{"focus_queue_waiting", "focus_queue_in_flight", "focus_dead_letters"} {
+		if got, err := testutil.GatherAndCount(m.Gatherer(), name); got != 0 || err != nil {
+			t.Errorf("%s has %d series (%v)", name, got, err)
+		}
+	}
+}
+
+// What a role does not do it does not export: a copier must not look like a
+// scanner that never succeeds.
+func TestARoleExportsOnlyItsOwnWork(t *testing.T) {
+	sources := web.Sources{Queue: func(context.Context) (web.Queue, error) { return web.Queue{}, nil }}
+	text := exported(t, web.NewMetrics(web.Role{Scans: true}, "v1", sources))
+	if strings.Contains(text, "focus_copies_total") || !strings.Contains(text, "focus_scans_total") {
+		t.Error("a scanner exports copies, or no scans")
+	}
+	sources.InFlight, sources.Gate, sources.Parts = func() int { return 0 }, func() copier.GateState { return copier.GateState{} }, func() (int, int) { return 0, 1 }
+	text = exported(t, web.NewMetrics(web.Role{Copies: true}, "v1", sources))
+	if strings.Contains(text, "focus_scan") || !strings.Contains(text, "focus_copies_total") {
+		t.Error("a copier exports scans, or no copies")
+	}
+}
+
+// exported is the text that a scrape gets.
+func exported(t *testing.T, m *web.Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler(slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 200 {
+		t.Fatalf("metrics: %d %s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
