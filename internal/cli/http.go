@@ -71,13 +71,19 @@ func (m *monitor) close() {
 // attach shows the agent, which is at work from now on.
 func (m *monitor) attach(g *running) {
 	if m != nil {
+		now := time.Now().UTC()
+		m.checks.Track(web.Check{Name: "queue", State: web.OK, Last: now}, now)
 		m.agent.Store(g)
 	}
 }
 
 func (m *monitor) event(e copier.Event) {
-	if m != nil {
-		m.metrics.Copier(e)
+	if m == nil {
+		return
+	}
+	m.metrics.Copier(e)
+	if e.Kind == copier.Finished { // so that a probe knows since when
+		m.sideCheck("destination", messages.Destination)
 	}
 }
 

@@ -199,6 +199,18 @@ func TestMetricsAddUpAfterASync(t *testing.T) {
 			t.Errorf("the series %s names an object", series)
 		}
 	}
+	// The first probe of all knows since when.
+	asked := time.Now()
+	_, _, body := p.ready()
+	var r struct{ Checks []struct{ Since time.Time } }
+	if err := json.Unmarshal([]byte(body), &r); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range r.Checks {
+		if c.Since.IsZero() || c.Since.After(asked) {
+			t.Errorf("readyz does not know since when: %s", body)
+		}
+	}
 	agent.stop().want(t, 0)
 	w.check(t)
 }
