@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// retryAfter bounds the wait after a scan that failed.
-const retryAfter = 30 * time.Second
+// RetryAfter bounds the wait after a scan that failed.
+const RetryAfter = 30 * time.Second
 
 // Run scans until ctx ends: at once, then each interval, and whenever it is
 // woken. A scan that fails is told to Finished and repeated after at most 30 s.
@@ -33,7 +33,7 @@ func (s *Scanner) Run(ctx context.Context) {
 func (s *Scanner) rest(ctx context.Context, failed bool) {
 	wait := s.Interval
 	if failed {
-		wait = min(wait, retryAfter)
+		wait = min(wait, RetryAfter)
 	}
 	wait -= rand.N(wait/10 + 1)
 	timer := time.NewTimer(wait)

@@ -118,7 +118,9 @@ func (s *Scanner) window(m messages.Marks, now time.Time) window {
 	case m.Since != "":
 		w.since = min(m.Since, scan)
 	}
-	if now.Sub(m.Swept).Abs() >= sweepEvery { // in the future: the clock was ahead, and would put off the next one
+	earlier := m.Since != "" && w.since < min(m.Since, scan) // the responsibility was extended
+	// A mark in the future is of a clock that was ahead, and would put off the next sweep.
+	if earlier || now.Sub(m.Swept).Abs() >= sweepEvery {
 		w.sweep, w.from = true, w.since
 	}
 	return w
@@ -156,6 +158,10 @@ func (s *Scanner) marks(ctx context.Context) (messages.Marks, uint64, error) {
 		return messages.Marks{}, revision, err
 	}
 	m, err := messages.DecodeMarks(raw)
+	if errors.Is(err, messages.Refused) { // the ledger is a cache: what cannot be read is not there
+		s.Log.Error("the scan marks cannot be read and are written anew", "err", err)
+		return messages.Marks{}, revision, nil
+	}
 	if m.Epoch != s.Epoch { // of a destination that was given up: everything is due again
 		m.Scanned, m.Swept = time.Time{}, time.Time{}
 	}

@@ -62,6 +62,7 @@ func TestWindow(t *testing.T) {
 		{"lookback raised later", "2024-11-29 12:00", swept("2024-11-29 11:00", messages.Marks{Since: "2024-11-20", Scanned: at("2024-11-29 11:50")}), "", 35, "2024-10-25", "2024-10-25", false, "2024-10-25"},
 		{"lookback lowered later", "2024-11-29 12:00", swept("2024-11-28 11:00", messages.Marks{Since: "2024-10-01", Scanned: at("2024-11-29 11:50")}), "", 3, "2024-10-01", "2024-11-26", true, "2024-10-01"},
 		{"agent.since set earlier later", "2024-11-29 12:00", swept("2024-11-28 11:00", messages.Marks{Since: "2024-10-01", Scanned: at("2024-11-29 11:50")}), "2024-02-29", 3, "2024-02-29", "2024-11-26", true, "2024-02-29"},
+		{"agent.since set earlier an hour after a sweep", "2024-11-29 12:00", swept("2024-11-29 11:00", messages.Marks{Since: "2024-10-01", Scanned: at("2024-11-29 11:50")}), "2024-02-29", 3, "2024-02-29", "2024-11-26", true, "2024-02-29"},
 		{"agent.since taken away later", "2024-11-29 12:00", swept("2024-11-28 11:00", messages.Marks{Since: "2024-02-29", Scanned: at("2024-11-29 11:50")}), "", 3, "2024-02-29", "2024-11-26", true, "2024-02-29"},
 		{"the clock was ahead for the last scan", "2024-11-29 12:00", swept("2024-11-29 13:00", messages.Marks{Since: "2024-01-01", Scanned: at("2024-12-05 12:00")}), "", 3, "2024-11-26", "2024-11-26", false, "2024-01-01"},
 		{"the clock was a year ahead for the last sweep", "2024-11-29 12:00", swept("2025-11-29 12:00", messages.Marks{Since: "2024-01-01", Scanned: at("2024-11-29 11:50")}), "", 3, "2024-01-01", "2024-11-26", true, "2024-01-01"},
@@ -383,12 +384,22 @@ func TestEpochChange(t *testing.T) {
 	}
 }
 
-func TestUnreadableMarksAreAnError(t *testing.T) {
-	for value, want := range map[string]error{`{"schema":2}`: messages.ErrNewer, `{"schema":1,"since":"x"}`: messages.Refused, `x`: messages.Refused} {
+// Marks of a newer version are left for it. What nobody can read is as good as
+// none: the ledger is a cache, and the scan writes it anew.
+func TestUnreadableMarks(t *testing.T) {
+	w := five(t)
+	w.marks, w.revision = []byte(`{"schema":2}`), 1
+	if _, err := w.scanner().Scan(t.Context()); !errors.Is(err, messages.ErrNewer) || len(w.queue) != 0 || string(w.marks) != `{"schema":2}` {
+		t.Errorf("with newer marks: %v, queued %v", err, w.queued())
+	}
+	for _, value := range []string{`{"schema":1,"since":"x"}`, `x`} {
 		w := five(t)
 		w.marks, w.revision = []byte(value), 1
-		if _, err := w.scanner().Scan(t.Context()); !errors.Is(err, want) || len(w.queue) != 0 || string(w.marks) != value {
-			t.Errorf("with marks %s: %v, want %v; queued %v", value, err, want, w.queued())
+		if st, err := w.scanner().Scan(t.Context()); err != nil || !st.Sweep || len(w.queue) == 0 {
+			t.Errorf("with marks %s: %+v, %v", value, st, err)
+		}
+		if m, err := messages.DecodeMarks(w.marks); err != nil || m.Scanned.IsZero() {
+			t.Errorf("marks afterwards %s, %v", w.marks, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -145,7 +146,7 @@ func Ask(ctx context.Context, stateDir, path string, in, out any) error {
 		return ErrNotRunning
 	}
 	if err != nil {
-		return fmt.Errorf("ask the agent: %w", err)
+		return unanswered(ctx, stateDir, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusOK {
@@ -156,6 +157,22 @@ func Ask(ctx context.Context, stateDir, path string, in, out any) error {
 		refusal.Text = "the agent answered " + resp.Status
 	}
 	return refusal
+}
+
+// unanswered says in an operator's words why there is no answer.
+func unanswered(ctx context.Context, stateDir string, err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("the agent of %s does not answer: %w", stateDir, context.Cause(ctx))
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("the agent of %s belongs to another user: run this command as that user: %w", stateDir, err)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("the agent of %s ended before it answered; run the command again", stateDir)
+	}
+	return fmt.Errorf("ask the agent of %s: %w", stateDir, err)
 }
 
 // statusFile is the last status of an agent, for when none answers.

@@ -21,8 +21,8 @@ type Status struct {
 	Running     bool      `json:"running"`
 	Version     string    `json:"version"`
 	PID         int       `json:"pid"`
-	Started     time.Time `json:"started"`
-	At          time.Time `json:"at"`
+	Started     time.Time `json:"started,omitzero"`
+	At          time.Time `json:"at,omitzero"`
 	Route       string    `json:"route"`
 	Source      string    `json:"source"`
 	Destination string    `json:"destination"`
@@ -164,7 +164,8 @@ func (b *Board) Status() Status {
 	defer b.mu.Unlock()
 	s := b.status
 	s.At = time.Now().UTC()
-	s.InFlight = slices.SortedFunc(maps.Values(b.flight), func(x, y Transfer) int { return strings.Compare(x.Object, y.Object) })
+	s.InFlight = slices.AppendSeq([]Transfer{}, maps.Values(b.flight))
+	slices.SortFunc(s.InFlight, func(x, y Transfer) int { return strings.Compare(x.Object, y.Object) })
 	s.Ready, s.Problem = true, ""
 	switch {
 	case s.Gate.Open:

@@ -74,6 +74,7 @@ func (a *app) demo(ctx context.Context, serve bool) (err error) {
 	a.env.Environ = append(environ, "FOCUS_STATE_DIR="+filepath.Join(dir, "state"), "FOCUS_RETRY_INITIAL_DELAY=0.5",
 		"FOCUS_LOGGING_LEVEL=WARNING", "FOCUS_AGENT_POLL_INTERVAL=60", "HOME="+dir,
 		"FOCUS_AGENT_SINCE="+string(messages.DayOf(time.Now()).Add(1-demoDays)))
+	a.config = os.DevNull // the user's own configuration has no part in this
 	d := &demo{app: a, sim: sim, by: map[string]int{}}
 	if err := d.show(ctx); err != nil || !serve {
 		return err
@@ -82,7 +83,7 @@ func (a *app) demo(ctx context.Context, serve bool) (err error) {
 }
 
 func (d *demo) show(ctx context.Context) (err error) {
-	cfg, naming, err := d.load(nil)
+	cfg, naming, err := d.load()
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,10 @@ func (d *demo) show(ctx context.Context) (err error) {
 	d.say("   | verify, put    %d copiers", cfg.Agent.MaxConcurrentTransfers)
 	d.say("S3                  %s  %s\n", d.sim.S3URL, cfg.S3.BucketPath)
 	p := d.progress()
-	log, closeLog := d.logger(cfg, p.logs())
+	log, closeLog, err := d.logger(cfg, p.logs())
+	if err != nil {
+		return err
+	}
 	defer closeLog()
 	d.route = &route{cfg: cfg, naming: naming, log: log}
 	defer func() { err = errors.Join(err, d.route.close()) }()

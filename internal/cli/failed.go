@@ -57,12 +57,12 @@ func (a *app) failedCommand() *cobra.Command {
 // ask sends a request to the running agent or, where none runs, does alone by
 // itself with the queue open.
 func (a *app) ask(ctx context.Context, request string, in, out any, alone func(*route) error) (err error) {
-	cfg, naming, err := a.load(nil)
+	cfg, naming, err := a.load()
 	if err != nil {
 		return err
 	}
 	if cfg.State.Dir != "" {
-		if err := agent.Ask(ctx, cfg.State.Dir, request, in, out); !errors.Is(err, agent.ErrNotRunning) {
+		if err := askQuickly(ctx, cfg, request, in, out); !errors.Is(err, agent.ErrNotRunning) {
 			return err
 		}
 	}
@@ -115,6 +115,9 @@ func listFailed(ctx context.Context, ledger *nats.Ledger) ([]failedFile, error) 
 func failedEntries(ctx context.Context, ledger *nats.Ledger) ([]nats.Entry, error) {
 	latest := map[string]nats.Entry{}
 	for e, err := range ledger.Records(ctx) {
+		if errors.Is(err, messages.Refused) { // its file is looked at again by the next scan
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -235,7 +235,7 @@ one line and end with 0 or 1: for the health checks of containers without a shel
 }
 
 func (a *app) healthcheck(ctx context.Context, live bool) error {
-	cfg, _, err := a.load(nil)
+	cfg, _, err := a.load()
 	if err != nil {
 		return &coded{exitError, err}
 	}

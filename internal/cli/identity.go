@@ -36,6 +36,12 @@ func settleIdentity(ctx context.Context, ledger copier.Ledger, cfg *config.Confi
 		if err != nil {
 			return have, err
 		}
+		if revision == 0 {
+			if have, err = lostIdentity(ctx, ledger, cfg.OCI.Name, c); err != nil {
+				return want, err
+			}
+			want.Epoch = have.Epoch
+		}
 		next, err := decideIdentity(cfg.OCI.Name, have, want, revision == 0, c)
 		if err != nil || next == have || c.dryRun {
 			return next, err
@@ -59,6 +65,29 @@ func readIdentity(ctx context.Context, ledger copier.Ledger, route string) (mess
 	}
 	have, err := messages.DecodeIdentity(raw)
 	return have, revision, err
+}
+
+// lostIdentity is what is known of the route where the ledger holds no identity:
+// nothing, of a new ledger. One that has scan marks all the same has lost it, and
+// whether the source and destination are those of its records, only an operator
+// can tell.
+func lostIdentity(ctx context.Context, ledger copier.Ledger, route string, c change) (messages.Identity, error) {
+	raw, _, err := ledger.Read(ctx, messages.MarksKey(route))
+	if err != nil || raw == nil {
+		return messages.Identity{}, err
+	}
+	m, err := messages.DecodeMarks(raw)
+	switch {
+	case errors.Is(err, messages.ErrNewer):
+		return messages.Identity{}, err
+	case c.moved:
+		return messages.Identity{Epoch: m.Epoch}, nil
+	case c.accept:
+		return messages.Identity{Epoch: m.Epoch + 1}, nil
+	}
+	return messages.Identity{}, &coded{exitConfig, fmt.Errorf("the ledger of route %q no longer says which source and destination it speaks of; say it once:\n"+
+		"  --moved                   those of this configuration, as before\n"+
+		"  --accept-new-destination  others: copy everything that this installation is responsible for again", route)}
 }
 
 func decideIdentity(route string, have, want messages.Identity, fresh bool, c change) (messages.Identity, error) {
@@ -103,7 +132,11 @@ func (g *running) guard(ctx context.Context, stop context.CancelFunc) error {
 		case <-tick.C:
 		}
 		have, revision, err := readIdentity(ctx, g.ledger, g.cfg.OCI.Name)
-		if err != nil || revision == 0 || have.Epoch == g.identity.Epoch && len(have.Differences(g.identity)) == 0 {
+		if err == nil && revision == 0 { // the ledger was lost and made anew under us
+			g.restoreIdentity(ctx)
+			continue
+		}
+		if err != nil || have.Epoch == g.identity.Epoch && len(have.Differences(g.identity)) == 0 {
 			continue
 		}
 		err = fmt.Errorf("route %q was given another source or destination by another process; start this one again with the same configuration", g.cfg.OCI.Name)
@@ -111,4 +144,19 @@ func (g *running) guard(ctx context.Context, stop context.CancelFunc) error {
 		stop()
 		return &coded{exitConfig, err}
 	}
+}
+
+// restoreIdentity writes the identity into a ledger that has none any more. Else
+// the records that this process writes there would speak of no destination, and
+// a changed one would read as "all done".
+func (g *running) restoreIdentity(ctx context.Context) {
+	raw, err := g.identity.Encode()
+	if err == nil {
+		_, err = g.ledger.Write(ctx, messages.IdentityKey(g.cfg.OCI.Name), raw, 0)
+	}
+	if err != nil && !errors.Is(err, messages.Conflict) {
+		g.log.Warn("the identity of the route could not be written to the new ledger; trying again", "err", err)
+		return
+	}
+	g.log.Warn("the ledger was lost and is being rebuilt", "route", g.cfg.OCI.Name)
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -71,8 +73,8 @@ func (p *plan) text() string {
 		fmt.Fprintf(&b, "  first key  %s\n  last key   %s\n", p.FirstKey, p.LastKey)
 	}
 	fmt.Fprintf(&b, "  done       %d files\n", p.Done)
-	for reason, n := range p.Ineligible {
-		fmt.Fprintf(&b, "  ineligible %d objects: %s\n", n, reason)
+	for _, reason := range slices.Sorted(maps.Keys(p.Ineligible)) {
+		fmt.Fprintf(&b, "  ineligible %d objects: %s\n", p.Ineligible[reason], reason)
 	}
 	for _, f := range p.Failed {
 		fmt.Fprintf(&b, "  failed     %s: %s\n", f.Object, f.Reason)
@@ -104,7 +106,10 @@ func (a *app) plan(ctx context.Context, cfg *config.Config, naming messages.Nami
 }
 
 func (a *app) planAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, o syncOptions) (_ *plan, err error) {
-	log, closeLog := a.logger(cfg, a.env.Stderr)
+	log, closeLog, err := a.logger(cfg, a.env.Stderr)
+	if err != nil {
+		return nil, err
+	}
 	defer closeLog()
 	r := &route{cfg: cfg, naming: naming, log: log}
 	defer func() { err = errors.Join(err, r.close()) }()

@@ -33,7 +33,7 @@ type probe struct {
 }
 
 func (a *app) test(ctx context.Context) error {
-	cfg, naming, err := a.load(nil)
+	cfg, naming, err := a.load()
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func probeNATS(ctx context.Context, r *route) (string, error) {
 
 func probeEmbedded(ctx context.Context, r *route) (string, error) {
 	var s agent.Status
-	err := agent.Ask(ctx, r.cfg.State.Dir, "/v1/status", struct{}{}, &s)
+	err := askQuickly(ctx, r.cfg, "/v1/status", struct{}{}, &s)
 	if err == nil {
 		return fmt.Sprintf("embedded in the running agent (PID %d)", s.PID), s.Queue.Problem()
 	}

@@ -7,7 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"oracle-focus-agent/internal/simulator"
+	"oracle-focus-agent/messages"
 )
 
 // configured is a world whose destination and names stand in a YAML file.
@@ -190,4 +193,63 @@ func TestProcessesOfADestinationThatWasGivenUpEnd(t *testing.T) {
 	if got := c.sync(t, 0).Transferred; got != 3 || c.count("new/") != 3 {
 		t.Errorf("%d transferred, %d below new/; want 3 and 3", got, c.count("new/"))
 	}
+}
+
+// A ledger that lost its identity must not read as "all done" for whatever
+// destination comes next.
+func TestALedgerWithoutIdentityIsRefusedUntilTold(t *testing.T) {
+	t.Parallel()
+	c := newConfigured(t)
+	forget := func() {
+		t.Helper()
+		conn, done := c.queue(t)
+		defer done()
+		js, err := jetstream.New(conn.NATS())
+		if err != nil {
+			t.Fatal(err)
+		}
+		kv, err := js.KeyValue(t.Context(), "focus_state")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := kv.Purge(t.Context(), messages.IdentityKey("main")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	c.write(t, "new", "")
+	if r := c.run(t, "sync").want(t, 2); !strings.Contains(r.stderr, "--moved") || !strings.Contains(r.stderr, "--accept-new-destination") {
+		t.Errorf("the refusal does not name the ways out: %s", r.stderr)
+	}
+	if got := c.sync(t, 0, "--accept-new-destination").Transferred; got != 3 || c.count("new/") != 3 {
+		t.Errorf("accepted: %d transferred, %d below new/; want 3 and 3", got, c.count("new/"))
+	}
+	forget()
+	if got := c.sync(t, 0, "--moved").Skipped; got != 3 {
+		t.Errorf("as before: %d skipped, want 3", got)
+	}
+	c.sync(t, 0)
+}
+
+// A ledger that is lost under a running agent is rebuilt with its identity.
+func TestARunningAgentGivesALostLedgerItsIdentityBack(t *testing.T) {
+	t.Parallel()
+	c := newConfigured(t)
+	srv := c.external(t)
+	c.sync(t, 0)
+	b := c.start(t, "run")
+	js, err := jetstream.New(srv.Connect(t).NATS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := js.KeyValue(t.Context(), "focus_state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the agent has scanned", func() bool { s, code := c.status(t); return code == 0 && s.LastSuccess != "" })
+	if err := kv.Purge(t.Context(), messages.IdentityKey("main")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the identity is back", func() bool { _, err := kv.Get(t.Context(), messages.IdentityKey("main")); return err == nil })
+	b.stop().want(t, 0)
 }

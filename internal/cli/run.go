@@ -62,8 +62,6 @@ func (a *app) copierCommand() *cobra.Command {
 type running struct {
 	*route
 	board  *agent.Board
-	wake   chan struct{}
-	stop   context.CancelFunc
 	copies *copier.Copier
 
 	mu    sync.Mutex
@@ -73,14 +71,17 @@ type running struct {
 // role runs one of the two roles over an external queue. It takes no lock: any
 // number of them may run on one host.
 func (a *app) role(ctx context.Context, name string, c change, work func(context.Context, *running)) (err error) {
-	cfg, naming, err := a.load(nil)
+	cfg, naming, err := a.load()
 	if err != nil {
 		return err
 	}
 	if cfg.Embedded() {
 		return &coded{exitConfig, fmt.Errorf("%s needs a NATS server that others can reach: set nats.url (FOCUS_NATS_URL or NATS_URL); on one host, `run` needs none", name)}
 	}
-	log, closeLog := a.logger(cfg, a.env.Stderr)
+	log, closeLog, err := a.logger(cfg, a.env.Stderr)
+	if err != nil {
+		return err
+	}
 	defer closeLog()
 	r := &route{cfg: cfg, naming: naming, log: log}
 	defer func() { err = errors.Join(err, r.close()) }()
@@ -114,7 +115,7 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 func (r *route) running() *running {
-	g := &running{route: r, wake: make(chan struct{}, 1), syncs: map[*agent.Sync]bool{}}
+	g := &running{route: r, syncs: map[*agent.Sync]bool{}}
 	g.board = agent.NewBoard(agent.Status{
 		Version: version(), PID: os.Getpid(), Route: r.cfg.OCI.Name, SinceSet: r.cfg.Agent.Since != "",
 		Source:      fmt.Sprintf("oci://%s@%s/%s", r.cfg.OCI.Bucket, r.cfg.OCI.Namespace, r.cfg.OCI.Prefix),
@@ -151,12 +152,16 @@ func (g *running) event(e copier.Event) {
 
 func (g *running) scan(ctx context.Context) {
 	s := g.scanner()
-	s.Wake, s.Finished = g.wake, g.scanned
+	s.Finished = g.scanned
 	s.Run(ctx)
 }
 
 func (g *running) scanned(st scanner.Stats, err error) {
-	g.board.Scanned(st, err, time.Now().Add(g.cfg.Agent.PollInterval.Std()))
+	wait := g.cfg.Agent.PollInterval.Std()
+	if err != nil {
+		wait = min(wait, scanner.RetryAfter)
+	}
+	g.board.Scanned(st, err, time.Now().Add(wait))
 	g.monitor.scanned(st, err)
 	if err == nil {
 		g.log.Info("sync complete", "scan", st.Scan, "discovered", st.Discovered, "queued", st.Published+st.Queued,
@@ -200,14 +205,17 @@ func (g *running) save() {
 
 // run is both roles, with the lock, the socket and, without nats.url, the queue.
 func (a *app) run(ctx context.Context, c change) (err error) {
-	cfg, naming, err := a.load(nil)
+	cfg, naming, err := a.load()
 	if err != nil {
 		return err
 	}
 	if !cfg.Agent.DaemonMode || cfg.Advanced.DryRun {
 		return a.sync(ctx, syncOptions{change: c, dryRun: cfg.Advanced.DryRun})
 	}
-	log, closeLog := a.logger(cfg, a.env.Stderr)
+	log, closeLog, err := a.logger(cfg, a.env.Stderr)
+	if err != nil {
+		return err
+	}
 	defer closeLog()
 	r := &route{cfg: cfg, naming: naming, log: log}
 	defer func() { err = errors.Join(err, r.close()) }()
@@ -224,7 +232,6 @@ func (a *app) run(ctx context.Context, c change) (err error) {
 	g := r.running()
 	work, stop := context.WithCancel(ctx)
 	defer stop()
-	g.stop = stop
 	closeSocket, err := agent.Listen(cfg.State.Dir, g.answers())
 	if err != nil {
 		return &coded{exitConfig, err}
@@ -279,10 +286,6 @@ func (g *running) learnSince(ctx context.Context) {
 func (g *running) answers() map[string]agent.Answer {
 	return map[string]agent.Answer{
 		"/v1/status": func(ctx context.Context, _ []byte) (any, error) { return g.status(ctx), nil },
-		"/v1/stop": func(context.Context, []byte) (any, error) {
-			g.stop()
-			return struct{}{}, nil
-		},
 		"/v1/sync":   g.answerSync,
 		"/v1/failed": func(ctx context.Context, _ []byte) (any, error) { return listFailed(ctx, g.ledger) },
 		"/v1/retry":  g.answerRetry,
@@ -332,6 +335,9 @@ func (g *running) answerSync(ctx context.Context, body []byte) (any, error) {
 		delete(g.syncs, s)
 	}()
 	sum, err := s.Run(ctx)
+	if errors.Is(err, context.Canceled) { // whoever asked would not be there to read it
+		err = errors.New("the agent was stopped before the sync ended")
+	}
 	return syncAnswer{sum, errText(err), exitOf(sum, err)}, nil
 }
 

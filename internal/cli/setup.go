@@ -16,7 +16,7 @@ func (a *app) setupCommand() *cobra.Command {
 that exist with what this version needs. A difference that nobody but an operator
 can resolve is named and refused. Running it again is harmless.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			cfg, naming, err := a.load(nil)
+			cfg, naming, err := a.load()
 			if err != nil {
 				return err
 			}
@@ -31,12 +31,16 @@ can resolve is named and refused. Running it again is harmless.`,
 			if err := r.openQueue(cmd.Context(), "setup"); err != nil {
 				return err
 			}
-			for what, names := range map[string][]string{"created": r.report.Created, "updated": r.report.Updated, "unchanged": r.report.Unchanged} {
-				for _, name := range names {
-					fmt.Fprintf(a.env.Stdout, "%-9s %s\n", what, name)
-				}
-			}
+			a.list("created", r.report.Created)
+			a.list("updated", r.report.Updated)
+			a.list("unchanged", r.report.Unchanged)
 			return nil
 		},
+	}
+}
+
+func (a *app) list(what string, names []string) {
+	for _, name := range names {
+		fmt.Fprintf(a.env.Stdout, "%-9s %s\n", what, name)
 	}
 }

@@ -29,12 +29,12 @@ func (a *app) statusCommand() *cobra.Command {
 // status asks the running agent; where none answers it shows what the last one
 // wrote. It never starts anything.
 func (a *app) status(ctx context.Context, asJSON bool) error {
-	cfg, _, err := a.load(nil)
+	cfg, _, err := a.load()
 	if err != nil {
 		return err
 	}
 	var s agent.Status
-	err = agent.Ask(ctx, cfg.State.Dir, "/v1/status", struct{}{}, &s)
+	err = askQuickly(ctx, cfg, "/v1/status", struct{}{}, &s)
 	stopped := errors.Is(err, agent.ErrNotRunning)
 	if err != nil && !stopped {
 		return err

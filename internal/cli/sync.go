@@ -57,9 +57,12 @@ Beside a running agent, the agent does the work and this command waits for it.`,
 }
 
 func (a *app) sync(ctx context.Context, o syncOptions) error {
-	cfg, naming, err := a.load(nil)
+	cfg, naming, err := a.load()
 	if err != nil {
 		return err
+	}
+	if o.timeout < 0 {
+		return &coded{exitConfig, fmt.Errorf("--timeout %v: it must not be negative", o.timeout)}
 	}
 	if o.dryRun || cfg.Advanced.DryRun {
 		ctx, cancel := within(ctx, o.timeout)
@@ -69,7 +72,11 @@ func (a *app) sync(ctx context.Context, o syncOptions) error {
 	if !o.accept && !o.moved && cfg.State.Dir != "" {
 		var answer syncAnswer
 		request := syncRequest{Timeout: o.timeout, Identity: identityOf(cfg, naming)}
-		err := agent.Ask(ctx, cfg.State.Dir, "/v1/sync", request, &answer)
+		var alive agent.Status // one that hangs should not be waited for without a word
+		err := askQuickly(ctx, cfg, "/v1/status", struct{}{}, &alive)
+		if err == nil {
+			err = agent.Ask(ctx, cfg.State.Dir, "/v1/sync", request, &answer)
+		}
 		switch {
 		case err == nil:
 			return a.closeSync(o, answer.Summary, answer.Error, answer.Exit)
@@ -96,7 +103,10 @@ func within(ctx context.Context, timeout time.Duration) (context.Context, contex
 func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, o syncOptions) (err error) {
 	p := a.progress()
 	a.quiet = a.quiet || p.bars != nil // bars and a line per file tear each other
-	log, closeLog := a.logger(cfg, p.logs())
+	log, closeLog, err := a.logger(cfg, p.logs())
+	if err != nil {
+		return err
+	}
 	defer closeLog()
 	r := &route{cfg: cfg, naming: naming, log: log}
 	defer func() { err = errors.Join(err, r.close()) }()

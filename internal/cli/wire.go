@@ -31,8 +31,8 @@ const partBuffers = 12
 const grace = 20 * time.Second
 
 // load reads the configuration and makes the logger.
-func (a *app) load(overrides map[string]string) (*config.Config, messages.Naming, error) {
-	cfg, warnings, err := config.Load(config.Options{Path: a.config, Environ: a.env.Environ, Overrides: overrides})
+func (a *app) load() (*config.Config, messages.Naming, error) {
+	cfg, warnings, err := config.Load(config.Options{Path: a.config, Environ: a.env.Environ})
 	for _, w := range warnings {
 		fmt.Fprintf(a.env.Stderr, "warning: %v\n", w)
 	}
@@ -49,15 +49,19 @@ func (a *app) load(overrides map[string]string) (*config.Config, messages.Naming
 	return cfg, n, nil
 }
 
-func (a *app) logger(cfg *config.Config, stream io.Writer) (*slog.Logger, func() error) {
+func (a *app) logger(cfg *config.Config, stream io.Writer) (*slog.Logger, func() error, error) {
 	level := cfg.Logging.SlogLevel()
 	if a.quiet {
 		level = max(level, slog.LevelWarn)
 	}
-	return logging.New(logging.Options{
+	log, closeLog, err := logging.New(logging.Options{
 		Level: level, Style: cfg.Logging.Style(), Stream: stream,
 		File: cfg.Logging.File, MaxSizeMB: cfg.Logging.MaxSizeMB, Backups: cfg.Logging.BackupCount,
 	})
+	if err != nil {
+		return nil, nil, &coded{exitConfig, fmt.Errorf("logging.file: %w; set it to a file that this user can write", err)}
+	}
+	return log, closeLog, nil
 }
 
 // A route is everything of one process that works on one route.
@@ -274,4 +278,14 @@ func (r *route) watch(ctx context.Context, seen func(string, messages.Record)) {
 	if err != nil {
 		r.log.Warn("the ledger cannot be watched", "err", err)
 	}
+}
+
+// patience is how long a running agent may take to answer what needs no work.
+const patience = 10 * time.Second
+
+// askQuickly asks the running agent for what it can tell at once.
+func askQuickly(ctx context.Context, cfg *config.Config, path string, in, out any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nothing came within %v; is it stopped or overloaded?", patience))
+	defer cancel()
+	return agent.Ask(ctx, cfg.State.Dir, path, in, out)
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -25,19 +27,34 @@ type Options struct {
 	Backups   int
 }
 
-// New returns the logger, and a function that closes the file.
-func New(o Options) (*slog.Logger, func() error) {
+// New returns the logger, and a function that closes the file. The error is that
+// of a file that cannot be written.
+func New(o Options) (*slog.Logger, func() error, error) {
 	var handlers []slog.Handler
 	closeFile := func() error { return nil }
 	if o.Stream != nil {
 		handlers = append(handlers, handler(o, o.Stream))
 	}
 	if o.File != "" {
+		if err := writable(o.File); err != nil {
+			return nil, nil, err
+		}
 		f := &timberjack.Logger{Filename: o.File, MaxSize: o.MaxSizeMB, MaxBackups: o.Backups, FileMode: 0o640}
 		closeFile = f.Close
 		handlers = append(handlers, handler(o, f))
 	}
-	return slog.New(slog.NewMultiHandler(handlers...)), closeFile
+	return slog.New(slog.NewMultiHandler(handlers...)), closeFile, nil
+}
+
+func writable(file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func handler(o Options, w io.Writer) slog.Handler {

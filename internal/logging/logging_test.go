@@ -16,7 +16,10 @@ import (
 func lines(t *testing.T, style string, say func(*slog.Logger)) string {
 	t.Helper()
 	var out bytes.Buffer
-	log, closeFile := logging.New(logging.Options{Level: slog.LevelInfo, Style: style, Stream: &out})
+	log, closeFile, err := logging.New(logging.Options{Level: slog.LevelInfo, Style: style, Stream: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
 	say(log)
 	if err := closeFile(); err != nil {
 		t.Error(err)
@@ -61,9 +64,12 @@ func TestJSONLinesAreJSON(t *testing.T) {
 
 func TestTheFileRotatesAndKeepsItsBackups(t *testing.T) {
 	dir := t.TempDir()
-	log, closeFile := logging.New(logging.Options{
+	log, closeFile, err := logging.New(logging.Options{
 		Level: slog.LevelInfo, Style: "text", File: filepath.Join(dir, "agent.log"), MaxSizeMB: 1, Backups: 2,
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 40 {
 		log.Info(strings.Repeat("x", 100_000))
 	}
@@ -73,5 +79,12 @@ func TestTheFileRotatesAndKeepsItsBackups(t *testing.T) {
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) < 2 {
 		t.Errorf("%d files, %v: nothing was rotated", len(files), err)
+	}
+}
+
+func TestAFileThatCannotBeWrittenIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	if _, _, err := logging.New(logging.Options{Level: slog.LevelInfo, File: dir}); err == nil {
+		t.Error("a directory is taken for a log file")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -53,6 +54,9 @@ type Conn struct {
 	log *slog.Logger
 	// embedded: the server is in this process, and nobody else's.
 	embedded bool
+	// recreated is when the consumers were made anew, in nanoseconds of Unix time;
+	// 0: never by this connection.
+	recreated atomic.Int64
 	// closed is closed after the last callback of the library has returned.
 	closed chan struct{}
 

@@ -178,7 +178,7 @@ func (q *Queue) delivery(msg *natsgo.Msg) (*copier.Delivery, error) {
 	return &copier.Delivery{
 		Subject:    msg.Subject,
 		Data:       msg.Data,
-		Deliveries: int(meta.NumDelivered),
+		Deliveries: q.deliveries(meta),
 		// The server confirms a renewal also when the message was lent to another
 		// worker since; then it is that loan that grew.
 		Renew: func(ctx context.Context) error { return answer(ctx, "renew", []byte("+WPI")) },
@@ -186,6 +186,17 @@ func (q *Queue) delivery(msg *natsgo.Msg) (*copier.Delivery, error) {
 			return answer(ctx, "settle", verdict(v))
 		},
 	}, nil
+}
+
+// deliveries counts from 1 how often the message was handed out. One that is
+// older than its consumer may have been handed out by the one before: it counts
+// as delivered once more, so that the copier looks for traces of that time.
+func (q *Queue) deliveries(meta *natsgo.MsgMetadata) int {
+	n := int(meta.NumDelivered)
+	if meta.Timestamp.UnixNano() < q.conn.recreated.Load() {
+		n++
+	}
+	return n
 }
 
 // verdict is the body of an acknowledgement. Asked as a request each of them is

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -22,7 +23,8 @@ type Entry struct {
 }
 
 // Day returns the records of one report day by file name, or an error: never a
-// part of them.
+// part of them. A record that nobody can read is as good as none; one of a newer
+// version is an error.
 func (l *Ledger) Day(ctx context.Context, day messages.Day) (map[string]messages.Record, error) {
 	out := map[string]messages.Record{}
 	for r, err := range l.rows(ctx, messages.DayPrefix(l.route, day)+".*") {
@@ -33,10 +35,14 @@ func (l *Ledger) Day(ctx context.Context, day messages.Day) (map[string]messages
 		if !ok || e.Erased {
 			continue
 		}
-		if e.Err != nil {
+		switch {
+		case errors.Is(e.Err, messages.Refused): // the ledger is a cache: what cannot be read is not there
+			l.conn.log.Error("a ledger record cannot be read; its file is looked at again", "key", e.Key, "err", e.Err)
+		case e.Err != nil:
 			return nil, e.Err
+		default:
+			out[e.Basename] = e.Record
 		}
-		out[e.Basename] = e.Record
 	}
 	return out, nil
 }

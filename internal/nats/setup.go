@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -235,9 +236,11 @@ func (ch change) apply(ctx context.Context, c *Conn, r *Report) error {
 // RecreateConsumers makes both consumers anew, so that every message that was
 // lent to a process that is gone is there to be taken at once. It is only for a
 // server that nobody else can reach: another worker's loans would be doubled.
-// Deliveries are counted from 1 again. A crash between leaves a consumer
-// missing, which the next Setup creates.
+// The server counts deliveries from 1 again; of messages older than this, c says
+// that they were delivered before, since it can no longer be known. A crash
+// between leaves a consumer missing, which the next Setup creates.
 func RecreateConsumers(ctx context.Context, c *Conn, a messages.Assets) error {
+	c.recreated.Store(time.Now().UnixNano())
 	for _, consumer := range []messages.Consumer{a.Live, a.Backfill} {
 		err := c.call(ctx, "recreate consumer "+consumer.Name, func(ctx context.Context) error {
 			err := c.js.DeleteConsumer(ctx, consumer.Stream, consumer.Name)
