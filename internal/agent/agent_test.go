@@ -308,3 +308,20 @@ func TestTheBoardFollowsATransfer(t *testing.T) {
 		t.Errorf("at the end: %+v", s)
 	}
 }
+
+func TestAnAgentThatHangsIsNotWaitedForInSilence(t *testing.T) {
+	dir := stateDir(t)
+	stop, err := agent.Listen(dir, map[string]agent.Answer{
+		"/v1/x": func(ctx context.Context, _ []byte) (any, error) { <-ctx.Done(); return nil, ctx.Err() },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("nothing came within 50ms"))
+	defer cancel()
+	err = agent.Ask(ctx, dir, "/v1/x", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "does not answer") || !strings.Contains(err.Error(), "nothing came") {
+		t.Errorf("Ask = %v, want that the agent does not answer, and why", err)
+	}
+}
