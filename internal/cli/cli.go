@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -98,4 +99,11 @@ func cutName(entry, name string) (value string, ok bool) {
 		return entry[len(name)+1:], true
 	}
 	return "", false
+}
+
+// printJSON writes one value to stdout.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.env.Stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -68,10 +67,8 @@ func (a *app) ask(ctx context.Context, request string, in, out any, alone func(*
 	}
 	r := &route{cfg: cfg, naming: naming, log: quietLog()}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if cfg.Embedded() {
-		if r.unlock, err = lockState(cfg); err != nil {
-			return err
-		}
+	if err := r.lockEmbedded(); err != nil {
+		return err
 	}
 	if err := r.openQueue(ctx, "failed"); err != nil {
 		return err
@@ -89,9 +86,7 @@ func (a *app) failedList(ctx context.Context, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(a.env.Stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(files)
+		return a.printJSON(files)
 	}
 	w := tabwriter.NewWriter(a.env.Stdout, 0, 0, 2, ' ', 0)
 	for _, f := range files {

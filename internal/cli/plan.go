@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -100,9 +99,7 @@ func (a *app) plan(ctx context.Context, cfg *config.Config, naming messages.Nami
 		fmt.Fprint(a.env.Stdout, p.text())
 		return nil
 	}
-	enc := json.NewEncoder(a.env.Stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(p)
+	return a.printJSON(p)
 }
 
 func (a *app) planAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, o syncOptions) (_ *plan, err error) {

@@ -22,10 +22,8 @@ can resolve is named and refused. Running it again is harmless.`,
 			}
 			r := &route{cfg: cfg, naming: naming, log: quietLog()}
 			defer func() { err = errors.Join(err, r.close()) }()
-			if cfg.Embedded() {
-				if r.unlock, err = lockState(cfg); err != nil {
-					return err
-				}
+			if err := r.lockEmbedded(); err != nil {
+				return err
 			}
 			cfg.NATS.Manage = string(nats.Create)
 			if err := r.openQueue(cmd.Context(), "setup"); err != nil {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,9 +44,7 @@ func (a *app) status(ctx context.Context, asJSON bool) error {
 		}
 	}
 	if asJSON {
-		enc := json.NewEncoder(a.env.Stdout)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(s)
+		err = a.printJSON(s)
 	} else {
 		err = printStatus(a.env.Stdout, s)
 	}

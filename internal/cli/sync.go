@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -110,10 +109,8 @@ func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages
 	defer closeLog()
 	r := &route{cfg: cfg, naming: naming, log: log}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if cfg.Embedded() {
-		if r.unlock, err = lockState(cfg); err != nil {
-			return err
-		}
+	if err := r.lockEmbedded(); err != nil {
+		return err
 	}
 	c := o.change
 	if err := r.open(ctx, "sync", c); err != nil {
@@ -164,9 +161,7 @@ func exitOf(sum agent.Summary, err error) int {
 // closeSync prints the result of a sync and turns it into the command's error.
 func (a *app) closeSync(o syncOptions, sum agent.Summary, problem string, exit int) error {
 	if o.json {
-		enc := json.NewEncoder(a.env.Stdout)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(sum); err != nil {
+		if err := a.printJSON(sum); err != nil {
 			return err
 		}
 	} else {

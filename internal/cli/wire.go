@@ -103,6 +103,15 @@ func lockState(cfg *config.Config) (unlock func() error, err error) {
 	return lock.Unlock, nil
 }
 
+// lockEmbedded takes the lock for a command that opens the embedded queue by
+// itself; an external one needs none.
+func (r *route) lockEmbedded() (err error) {
+	if r.cfg.Embedded() {
+		r.unlock, err = lockState(r.cfg)
+	}
+	return err
+}
+
 // openQueue connects to the queue and makes sure that its assets are right; with
 // no nats.url it starts the embedded server.
 func (r *route) openQueue(ctx context.Context, role string) (err error) {
