@@ -120,7 +120,7 @@ func (r *route) openQueue(ctx context.Context, role string) (err error) {
 	host, _ := os.Hostname()
 	opts := nats.Options{
 		URLs: []string{cfg.NATS.URL}, Creds: cfg.NATS.Creds, NKeyFile: cfg.NATS.NkeyFile,
-		CA: cfg.NATS.TLS.CA, Cert: cfg.NATS.TLS.Cert, Key: cfg.NATS.TLS.Key, Name: role + "/" + host, Log: r.log,
+		CA: cfg.NATS.TLS.CA, Cert: cfg.NATS.TLS.Cert, Key: cfg.NATS.TLS.Key, Name: role + "/" + host, InboxPrefix: cfg.NATS.InboxPrefix, Log: r.log,
 	}
 	if cfg.Embedded() {
 		if r.server, err = nats.StartEmbedded(nats.EmbeddedOptions{StoreDir: cfg.StoreDir(), Log: r.log}); err != nil {

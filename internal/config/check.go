@@ -89,7 +89,7 @@ func (l *loader) check() {
 
 func (l *loader) checkRequired() {
 	for _, f := range l.fields {
-		if required(f.path) && f.text() == "" {
+		if required(f.path) && f.text() == "" && !l.opts.Incomplete {
 			l.lacks(f.path, "is required", "set it in the file or set "+f.env)
 		}
 	}

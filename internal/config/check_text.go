@@ -13,6 +13,7 @@ import (
 var (
 	routeName  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 	natsPrefix = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+	natsInbox  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,3}$`)
 	regionName = regexp.MustCompile(`^[A-Za-z0-9-]{2,40}$`)
 	ociName    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 	hostName   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
@@ -44,6 +45,7 @@ func (l *loader) checkWords() {
 		{"oci.name", c.OCI.Name, routeName, "is not a route name", "use 1 to 32 letters, digits, _ and -"},
 		{"s3.region", c.S3.Region, regionName, "is not a region", "use " + strings.Replace(region, "us-ashburn-1", "us-east-1", 1)},
 		{"nats.prefix", c.NATS.Prefix, natsPrefix, "is not a prefix", "use 1 to 32 lower-case letters, digits, _ and -"},
+		{"nats.inbox_prefix", c.NATS.InboxPrefix, natsInbox, "is not a subject without wildcards", "use words of letters, digits, _ and -, such as _INBOX_copier"},
 	} {
 		switch {
 		case w.value == "" || w.form.MatchString(w.value):
@@ -78,7 +80,7 @@ func (l *loader) checkPaths() {
 			l.refuse("s3.bucket_path", text, "write it as Umbrella gave it, s3://bucket/organization/customer/account")
 		}
 	}
-	if c.State.Dir == "" && c.Embedded() {
+	if c.State.Dir == "" && c.Embedded() && !l.opts.Incomplete {
 		l.lacks("state.dir", "has no default, because HOME is not set", "set it in the file or set FOCUS_STATE_DIR")
 	}
 }

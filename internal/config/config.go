@@ -92,15 +92,16 @@ type State struct {
 // NATS is the queue and the ledger. Plain nats:// is allowed to any host: the
 // messages hold no secret, and credentials are only ever signatures.
 type NATS struct {
-	URL      string   `yaml:"url" split_words:"true" desc:"servers, comma separated (nats, tls, ws, wss); empty: $NATS_URL, then a server inside the agent"`
-	Creds    string   `yaml:"creds" split_words:"true" path:"true" desc:"credentials file; empty: $NATS_CREDS"`
-	NkeyFile string   `yaml:"nkey_file" split_words:"true" path:"true" desc:"nkey seed file, instead of creds"`
-	TLS      TLS      `yaml:"tls" split_words:"true"`
-	Prefix   string   `yaml:"prefix" split_words:"true" desc:"name of every stream, bucket and subject, so that installations can share a server"`
-	StoreDir string   `yaml:"store_dir" split_words:"true" path:"true" desc:"files of the server inside the agent; empty: <state.dir>/nats"`
-	Replicas int      `yaml:"replicas" split_words:"true" desc:"replicas of every stream: 1, 3 or 5"`
-	Manage   string   `yaml:"manage" split_words:"true" desc:"streams at start: create, verify or none; empty: create inside the agent, else verify"`
-	AckWait  Duration `yaml:"ack_wait" split_words:"true" desc:"time without a sign of life after which a file goes to another worker"`
+	URL         string   `yaml:"url" split_words:"true" desc:"servers, comma separated (nats, tls, ws, wss); empty: $NATS_URL, then a server inside the agent"`
+	Creds       string   `yaml:"creds" split_words:"true" path:"true" desc:"credentials file; empty: $NATS_CREDS"`
+	NkeyFile    string   `yaml:"nkey_file" split_words:"true" path:"true" desc:"nkey seed file, instead of creds"`
+	TLS         TLS      `yaml:"tls" split_words:"true"`
+	Prefix      string   `yaml:"prefix" split_words:"true" desc:"name of every stream, bucket and subject, so that installations can share a server"`
+	InboxPrefix string   `yaml:"inbox_prefix" split_words:"true" desc:"subject below which the answers of the server arrive; a server with roles gives each its own"`
+	StoreDir    string   `yaml:"store_dir" split_words:"true" path:"true" desc:"files of the server inside the agent; empty: <state.dir>/nats"`
+	Replicas    int      `yaml:"replicas" split_words:"true" desc:"replicas of every stream: 1, 3 or 5"`
+	Manage      string   `yaml:"manage" split_words:"true" desc:"streams at start: create, verify or none; empty: create inside the agent, else verify"`
+	AckWait     Duration `yaml:"ack_wait" split_words:"true" desc:"time without a sign of life after which a file goes to another worker"`
 }
 
 // TLS is the transport security of the connection to NATS.
@@ -145,7 +146,7 @@ func Default() *Config {
 		Retry:   defaultRetry(),
 		Logging: Logging{Level: "INFO", MaxSizeMB: 100, BackupCount: 5, Format: "text"},
 		State:   State{RetentionDays: 30},
-		NATS:    NATS{Prefix: "focus", Replicas: 1, AckWait: 300 * second},
+		NATS:    NATS{Prefix: "focus", InboxPrefix: "_INBOX", Replicas: 1, AckWait: 300 * second},
 		Naming:  Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
 		Advanced: Advanced{ValidateFileSize: true, MaxFileSizeGB: 5, ChunkSizeBytes: 8 << 20,
 			ValidateChecksum: true, StallTimeout: 30 * second},

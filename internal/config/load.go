@@ -30,6 +30,9 @@ type Options struct {
 	Dir string
 	// UID decides on the default of state.dir; nil is that of the process.
 	UID *int
+	// Incomplete accepts that required keys are missing, for a command that needs
+	// none of them. What is there must be right all the same.
+	Incomplete bool
 	// Now is the present; nil is time.Now.
 	Now func() time.Time
 }

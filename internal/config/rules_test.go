@@ -97,6 +97,7 @@ func TestAcceptedValues(t *testing.T) {
 		{"s3: {endpoint: 'http://[::1]:9000'}", "s3.endpoint", "http://[::1]:9000"},
 		{"s3: {endpoint: 'http://minio:9000'}\nadvanced: {allow_insecure_endpoint: true}", "s3.endpoint", "http://minio:9000"},
 		{"nats: {url: 'wss://a, wss://b:443'}", "nats.url", "wss://a,wss://b:443"},
+		{"nats: {inbox_prefix: _INBOX_copier.a}", "nats.inbox_prefix", "_INBOX_copier.a"},
 		{"http: {listen: 'localhost:0'}", "http.listen", "localhost:0"},
 		{"http: {listen: ':9464'}", "http.listen", ":9464"},
 		{"http: {listen: '[::]:9464'}", "http.listen", "[::]:9464"},
@@ -327,4 +328,18 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("a secret in %s", all.String())
 		}
 	})
+}
+
+func TestIncompleteMayLackWhatIsRequiredAndNothingElse(t *testing.T) {
+	t.Parallel()
+	o := options(t, "nats: {prefix: billing}\n")
+	o.Incomplete = true
+	c, warnings, err := config.Load(o)
+	if err != nil || len(warnings) > 0 || c.NATS.Prefix != "billing" || c.OCI.Name != "main" {
+		t.Errorf("Load = %+v, %v, warnings %v, want only the prefix", c, err, warnings)
+	}
+	o = options(t, "nats: {prefix: Billing}\n")
+	o.Incomplete = true
+	_, _, err = config.Load(o)
+	wantProblems(t, err, "config.yaml:1:8: nats.prefix: \"Billing\" is not a prefix; fix: use 1 to 32 lower-case letters, digits, _ and -")
 }
