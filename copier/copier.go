@@ -57,7 +57,9 @@ type Copier struct {
 	Grace time.Duration
 	// Observe is told what happens, from any goroutine; may be nil.
 	Observe func(Event)
-	Log     *slog.Logger
+	// Violated is told of what must never happen, from any goroutine; may be nil.
+	Violated func(messages.Invariant)
+	Log      *slog.Logger
 
 	success stamp // of the last commit
 	denied  stamp // HEAD was refused: it is not asked again for a while
@@ -142,7 +144,7 @@ func (c *Copier) slot(ctx, work context.Context, backfill bool) {
 			return
 		}
 		var d *Delivery
-		err := guard(c.Log, func() (err error) {
+		err := c.guard(c.Log, func() (err error) {
 			d, err = c.Queue.Next(ctx, backfill)
 			return err
 		})
@@ -189,9 +191,10 @@ type job struct {
 
 // guard makes of a panic of f a failure like any other: one broken call of a
 // port must not end the other copies of the process.
-func guard(log *slog.Logger, f func() error) (err error) {
+func (c *Copier) guard(log *slog.Logger, f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
+			c.violated(messages.Panic)
 			log.Error("panic", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			err = &messages.Fault{Class: messages.Unknown, Op: "copy", Err: fmt.Errorf("panic: %v", r)}
 		}
@@ -202,16 +205,16 @@ func guard(log *slog.Logger, f func() error) (err error) {
 // handle works on one delivery and settles it.
 func (c *Copier) handle(ctx context.Context, d *Delivery) {
 	j := &job{delivery: d, started: time.Now(), log: c.Log}
-	renew := func(ctx context.Context) error { return guard(c.Log, func() error { return d.Renew(ctx) }) }
+	renew := func(ctx context.Context) error { return c.guard(c.Log, func() error { return d.Renew(ctx) }) }
 	j.lease = newLease(ctx, renew, c.AckWait)
 	defer j.lease.end()
 	var verdict *Verdict
-	err := guard(j.log, func() (err error) {
+	err := c.guard(j.log, func() (err error) {
 		verdict, err = c.attempt(j)
 		return err
 	})
 	if err != nil {
-		err = guard(j.log, func() error {
+		err = c.guard(j.log, func() error {
 			verdict = c.failed(j, err)
 			return nil
 		})
@@ -225,7 +228,7 @@ func (c *Copier) handle(ctx context.Context, d *Delivery) {
 	}
 	ctx, cancel := outlive(ctx, settleTime)
 	defer cancel()
-	if err := guard(j.log, func() error { return d.Settle(ctx, *verdict) }); err != nil {
+	if err := c.guard(j.log, func() error { return d.Settle(ctx, *verdict) }); err != nil {
 		j.log.Warn("the message could not be settled and will come again", "subject", d.Subject, "err", err)
 	}
 }
@@ -250,23 +253,42 @@ func (c *Copier) attempt(j *job) (*Verdict, error) {
 // with each other and with the rules of this copier. Nothing in a message can
 // name another bucket, endpoint or key.
 func (c *Copier) accept(j *job) error {
-	m, err := messages.DecodeDiscovered(j.delivery.Data)
+	m, err := c.decode(j.delivery)
 	if err != nil {
+		if errors.Is(err, messages.Refused) {
+			c.violated(messages.MessageContract)
+		}
 		return err
-	}
-	if tail := "." + m.Route + "." + messages.EncodeToken(m.Object.Name); m.Route != c.Route || !strings.HasSuffix(j.delivery.Subject, tail) {
-		return &messages.Fault{Class: messages.Refused, Op: "accept message", Err: fmt.Errorf("route %q and object %q do not belong on subject %s", m.Route, m.Object.Name, j.delivery.Subject)}
 	}
 	if m.Epoch > c.Epoch { // for a copier of the new destination, which this one does not know
 		return &messages.Fault{Class: messages.Queue, Op: "accept message", Err: fmt.Errorf("route %q has another destination by now; start this copier again", m.Route)}
 	}
 	if j.report, err = c.Rules.Report(m.Object); err != nil {
+		if m.Epoch == c.Epoch && !isTooLarge(err) { // a scanner of this epoch has the same rules, but for the size
+			c.violated(messages.MessageContract)
+		}
 		return err
 	}
 	j.message, j.object = m, m.Object
 	j.recordID = messages.RecordKey(c.Route, j.report)
 	j.log = c.Log.With("scan", m.Scan, "trace", m.Trace, "object", m.Object.Name)
 	return nil
+}
+
+func (c *Copier) decode(d *Delivery) (messages.FileDiscovered, error) {
+	m, err := messages.DecodeDiscovered(d.Data)
+	if err != nil {
+		return m, err
+	}
+	if tail := "." + m.Route + "." + messages.EncodeToken(m.Object.Name); m.Route != c.Route || !strings.HasSuffix(d.Subject, tail) {
+		return m, &messages.Fault{Class: messages.Refused, Op: "accept message", Err: fmt.Errorf("route %q and object %q do not belong on subject %s", m.Route, m.Object.Name, d.Subject)}
+	}
+	return m, nil
+}
+
+func isTooLarge(err error) bool {
+	bad, ok := errors.AsType[*messages.Ineligible](err)
+	return ok && bad.Reason == messages.TooLarge
 }
 
 // copyPresent brings the present version to the destination and records it.
@@ -325,6 +347,7 @@ func (c *Copier) readRecord(j *job) error {
 	}
 	j.record, err = messages.DecodeRecord(raw)
 	if errors.Is(err, messages.Refused) { // the ledger is a cache: what cannot be read is not there
+		c.violated(messages.UnreadableRecord)
 		j.log.Error("the ledger record cannot be read and is written anew", "key", j.recordID, "err", err)
 		err = nil
 	}

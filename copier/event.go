@@ -39,6 +39,12 @@ type Event struct {
 	job *job
 }
 
+func (c *Copier) violated(i messages.Invariant) {
+	if c.Violated != nil {
+		c.Violated(i)
+	}
+}
+
 func (c *Copier) tell(e Event) {
 	if c.Observe == nil {
 		return

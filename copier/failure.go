@@ -37,6 +37,7 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 		c.tell(Event{Kind: Returned, job: j, Err: &messages.Fault{Class: messages.LeaseLost, Op: "copy", Err: err}})
 		return nil // a nak would take the message away from the one who has it now
 	case errors.Is(err, messages.ErrNewer):
+		c.violated(messages.NewerSchema)
 		j.log.Error("a newer version of this program wrote this", "subject", j.delivery.Subject, "err", err)
 		return &Verdict{Act: Nak, Delay: jitter(maxRetryAfter)}
 	case class == messages.Queue || class == messages.Conflict:

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"oracle-focus-agent/messages"
 )
 
 // TestPartSize: whole chunks, never below S3's smallest part, and never more
@@ -120,5 +122,25 @@ func TestCutKeepsValidUTF8(t *testing.T) {
 		if got := cut(in, 3); got != want {
 			t.Errorf("cut(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+// TestTheKeyIsLookedAtBeforeAnythingIsWritten: whatever a report was made of, a
+// key outside of the destination path ends in an error and reaches no port.
+func TestTheKeyIsLookedAtBeforeAnythingIsWritten(t *testing.T) {
+	var told []messages.Invariant
+	c := &Copier{Rules: messages.Rules{KeyPrefix: "org/account/"}, Violated: func(i messages.Invariant) { told = append(told, i) }}
+	for _, key := range []string{"other/a.csv.gz", "org/account", "org/account/", "", "/org/account/a.csv.gz"} {
+		told = nil
+		j := &job{report: messages.Report{Key: key}}
+		if copied, err := c.send(j, nil); copied != nil || !errors.Is(err, messages.Refused) {
+			t.Errorf("key %q: %+v, %v", key, copied, err)
+		}
+		if len(told) != 1 || told[0] != messages.KeyOutsidePrefix {
+			t.Errorf("key %q: told %v", key, told)
+		}
+	}
+	if err := c.guardKey(&job{report: messages.Report{Key: "org/account/a.csv.gz"}}); err != nil {
+		t.Errorf("a good key: %v", err)
 	}
 }

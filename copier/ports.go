@@ -2,6 +2,7 @@ package copier
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -59,6 +60,10 @@ type Uploads interface {
 	// Abort frees the parts of an upload. NoUpload means there is nothing to abort.
 	Abort(ctx context.Context, key, id string) error
 }
+
+// ErrUnconfirmed is in the error of a write that the destination called a
+// success without naming an etag: whether the object is there is not known.
+var ErrUnconfirmed = errors.New("the answer is a success without an etag")
 
 // A Part is one stored part of an upload.
 type Part struct {

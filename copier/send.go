@@ -10,6 +10,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,9 @@ const (
 
 // send copies the bytes and returns the receipt of the commit.
 func (c *Copier) send(j *job, body io.Reader) (*messages.FileCopied, error) {
+	if err := c.guardKey(j); err != nil {
+		return nil, err
+	}
 	j.log.Info("transferring", "key", j.report.Key, "bytes", j.object.Size)
 	c.tell(Event{Kind: Started, job: j})
 	in := &intake{body: body, left: j.object.Size, sums: newSums(j.object), moved: func(n int) {
@@ -42,6 +46,26 @@ func (c *Copier) send(j *job, body io.Reader) (*messages.FileCopied, error) {
 		return c.sendWhole(j, in)
 	}
 	return c.sendParts(j, in)
+}
+
+// guardKey is the last look at the key before anything is written under it.
+func (c *Copier) guardKey(j *job) error {
+	if rest, ok := strings.CutPrefix(j.report.Key, c.Rules.KeyPrefix); ok && rest != "" {
+		return nil
+	}
+	c.violated(messages.KeyOutsidePrefix)
+	return &messages.Fault{Class: messages.Refused, Op: "send " + j.object.Name, Err: fmt.Errorf("its key %q is outside of the destination path %q", j.report.Key, c.Rules.KeyPrefix)}
+}
+
+// confirmed is the outcome of a commit: without an etag it proves nothing.
+func (c *Copier) confirmed(j *job, etag string, err error) (string, error) {
+	if err == nil && etag == "" {
+		err = &messages.Fault{Class: messages.Unavailable, Side: messages.Destination, Op: "commit " + j.report.Key, Err: ErrUnconfirmed}
+	}
+	if errors.Is(err, ErrUnconfirmed) {
+		c.violated(messages.CommitWithoutETag)
+	}
+	return etag, err
 }
 
 // sendWhole reads a small file into one buffer, verifies it, and puts it.
@@ -64,7 +88,7 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 	}
 	j.moving(partTime)
 	etag, err := c.Objects.Put(j.ctx, j.report.Key, buf, c.meta(j, crc)) // the commit
-	if err != nil {
+	if etag, err = c.confirmed(j, etag, err); err != nil {
 		return nil, err
 	}
 	return c.receipt(j, etag, crc, verified, messages.HowCopied), nil
@@ -100,7 +124,7 @@ func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
 	}
 	j.moving(completeTime)
 	etag, err := c.Parts.Complete(j.ctx, j.report.Key, up.ID, parts, j.object.Size, crc) // the commit
-	if err != nil {
+	if etag, err = c.confirmed(j, etag, err); err != nil {
 		if etag = c.confirm(j, crc); etag == "" {
 			return nil, err
 		}
@@ -144,14 +168,14 @@ func (c *Copier) sendAll(j *job, in *intake, id string) ([]Part, error) {
 		if err != nil {
 			break // the cause is in ctx
 		}
-		if err := guard(j.log, func() error { return in.fill(buf) }); err != nil {
+		if err := c.guard(j.log, func() error { return in.fill(buf) }); err != nil {
 			c.Budget.give(buf, true)
 			cancel(err)
 			break
 		}
 		sending.Go(func() {
 			j.moving(partTime)
-			err := guard(j.log, func() (err error) {
+			err := c.guard(j.log, func() (err error) {
 				parts[i], err = c.Parts.Part(ctx, j.report.Key, id, int32(i+1), buf)
 				return err
 			})

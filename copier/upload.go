@@ -37,6 +37,7 @@ func (c *Copier) readUpload(j *job) (u messages.Upload, revision uint64, err err
 	}
 	u, err = messages.DecodeUpload(raw)
 	if errors.Is(err, messages.Refused) {
+		c.violated(messages.UnreadableRecord)
 		j.log.Error("the note of a multipart upload cannot be read", "err", err)
 		err = nil
 	}

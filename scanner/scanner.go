@@ -7,6 +7,7 @@
 package scanner
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -23,6 +24,8 @@ const (
 	minLookback = 3
 	// sweepEvery is how old the last complete sweep may be.
 	sweepEvery = 24 * time.Hour
+	// clockSlack is how far the clocks of two hosts may be apart.
+	clockSlack = 5 * time.Minute
 	// maxPublishFailures in a row end a scan: then the queue is at fault, not a file.
 	maxPublishFailures = 5
 )
@@ -50,6 +53,8 @@ type Scanner struct {
 	// may be nil, and are called from one goroutine.
 	Observe  func(Outcome)
 	Finished func(Stats, error)
+	// Violated is told of what must never happen; may be nil.
+	Violated func(messages.Invariant)
 	Log      *slog.Logger
 }
 
@@ -79,19 +84,32 @@ type Outcome struct {
 // Stats are the totals of one scan.
 // Discovered = Published + Queued + Done + Failed + all Ineligible.
 type Stats struct {
-	Scan       string                  `json:"scan"`
-	Started    time.Time               `json:"started"`
-	Seconds    float64                 `json:"seconds"`
-	From       messages.Day            `json:"from"`
-	Sweep      bool                    `json:"sweep"`
-	Discovered int                     `json:"discovered"`
-	Published  int                     `json:"published"`
-	Queued     int                     `json:"already_queued"`
-	Done       int                     `json:"already_done"`
-	Failed     int                     `json:"failed"`
+	Scan       string       `json:"scan"`
+	Started    time.Time    `json:"started"`
+	Seconds    float64      `json:"seconds"`
+	From       messages.Day `json:"from"`
+	Sweep      bool         `json:"sweep"`
+	Discovered int          `json:"discovered"`
+	Published  int          `json:"published"`
+	Queued     int          `json:"already_queued"`
+	Done       int          `json:"already_done"`
+	Failed     int          `json:"failed"`
+	// TooLarge and Dead are those of Failed that are over the size limit, and that
+	// are among the dead letters.
+	TooLarge   int                     `json:"too_large,omitempty"`
+	Dead       int                     `json:"dead_letters,omitempty"`
 	Ineligible map[messages.Reason]int `json:"ineligible,omitempty"`
 	// Bytes is the size of the published files.
 	Bytes int64 `json:"bytes"`
+}
+
+// adds reports whether the findings are those of as many objects as were listed.
+func (st Stats) adds(listed int) bool {
+	sum := st.Published + st.Queued + st.Done + st.Failed
+	for _, n := range st.Ineligible {
+		sum += n
+	}
+	return sum == listed && st.Discovered == listed
 }
 
 // A window is what one scan lists.
@@ -130,12 +148,24 @@ func (s *Scanner) window(m messages.Marks, now time.Time) window {
 // that the scan was not complete: then the marks stand where they were, and the
 // next scan covers at least the same window.
 func (s *Scanner) Scan(ctx context.Context) (Stats, error) {
+	st, err := s.scan(ctx)
+	if errors.Is(err, messages.ErrNewer) {
+		s.violated(messages.NewerSchema)
+	}
+	return st, err
+}
+
+func (s *Scanner) scan(ctx context.Context) (Stats, error) {
 	started := time.Now()
 	st := Stats{Scan: rand.Text()[:8], Started: started.UTC(), Ineligible: map[messages.Reason]int{}}
 	log := s.Log.With("scan", st.Scan)
 	marks, revision, err := s.marks(ctx)
 	if err != nil {
 		return st, fmt.Errorf("read the scan marks: %w", err)
+	}
+	if latest := started.Add(clockSlack); marks.Scanned.After(latest) || marks.Swept.After(latest) {
+		s.violated(messages.MarkInFuture)
+		log.Error("the scan marks are of a time to come; set the clocks of the scanners' hosts right", "scanned", marks.Scanned, "swept", marks.Swept)
 	}
 	w := s.window(marks, started)
 	st.From, st.Sweep = w.from, w.sweep
@@ -152,6 +182,12 @@ func (s *Scanner) Scan(ctx context.Context) (Stats, error) {
 	return st, s.advance(ctx, marks, revision, w, started)
 }
 
+func (s *Scanner) violated(i messages.Invariant) {
+	if s.Violated != nil {
+		s.Violated(i)
+	}
+}
+
 func (s *Scanner) marks(ctx context.Context) (messages.Marks, uint64, error) {
 	raw, revision, err := s.Marks.Read(ctx, messages.MarksKey(s.Route))
 	if err != nil || raw == nil {
@@ -159,6 +195,7 @@ func (s *Scanner) marks(ctx context.Context) (messages.Marks, uint64, error) {
 	}
 	m, err := messages.DecodeMarks(raw)
 	if errors.Is(err, messages.Refused) { // the ledger is a cache: what cannot be read is not there
+		s.violated(messages.UnreadableRecord)
 		s.Log.Error("the scan marks cannot be read and are written anew", "err", err)
 		return messages.Marks{}, revision, nil
 	}
@@ -215,6 +252,7 @@ type pass struct {
 }
 
 func (p *pass) list(ctx context.Context) error {
+	listed := 0
 	for o, err := range p.Lister.List(ctx, p.Rules.Prefix+p.window.from.Folder()) {
 		if err != nil {
 			return fmt.Errorf("list the source: %w", err)
@@ -224,6 +262,7 @@ func (p *pass) list(ctx context.Context) error {
 			return err
 		}
 		p.tally(out)
+		listed++
 		if p.lost == maxPublishFailures {
 			break
 		}
@@ -235,7 +274,17 @@ func (p *pass) list(ctx context.Context) error {
 	if p.err != nil {
 		return fmt.Errorf("publish: %w", p.err)
 	}
-	return ctx.Err()
+	return cmp.Or(ctx.Err(), p.proven(listed))
+}
+
+// proven is an error where an object was listed and nothing was found of it: then
+// the scan was not complete, whatever it looks like.
+func (p *pass) proven(listed int) error {
+	if p.stats.adds(listed) {
+		return nil
+	}
+	p.violated(messages.ScanSum)
+	return fmt.Errorf("%d objects were listed, but the findings are of others: %+v; report this as a fault of the program", listed, *p.stats)
 }
 
 // judge finds what is to be done about o and does it. Its error ends the scan.
@@ -312,7 +361,7 @@ func (p *pass) tally(out Outcome) {
 		case Done:
 			st.Done++
 		case Failed:
-			st.Failed++
+			st.failed(out, p.Epoch)
 		}
 	}
 	p.logOutcome(out)
@@ -323,6 +372,15 @@ func (p *pass) tally(out Outcome) {
 	}
 	if p.Observe != nil {
 		p.Observe(out)
+	}
+}
+
+func (st *Stats) failed(out Outcome, epoch int) {
+	st.Failed++
+	if _, ok := errors.AsType[*messages.Ineligible](out.Err); ok {
+		st.TooLarge++
+	} else if out.Record.Done(out.Object, epoch) {
+		st.Dead++
 	}
 }
 

@@ -346,7 +346,7 @@ func TestCountsAddUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[messages.Reason]int{messages.NotAReport: 2, messages.BadDate: 1, messages.BadKey: 1, messages.BadName: 1}
-	if st.Discovered != 12 || st.Published != 3 || st.Queued != 1 || st.Done != 1 || st.Failed != 2 || !reflect.DeepEqual(st.Ineligible, want) || sum(st) != 12 {
+	if st.Discovered != 12 || st.Published != 3 || st.Queued != 1 || st.Done != 1 || st.Failed != 2 || st.TooLarge != 1 || st.Dead != 1 || !reflect.DeepEqual(st.Ineligible, want) || sum(st) != 12 {
 		t.Errorf("Scan = %+v", st)
 	}
 	if seen[scanner.Published] != 3 || seen[scanner.Queued] != 1 || seen[scanner.Done] != 1 || seen[scanner.Failed] != 2 || seen[scanner.Ineligible] != 5 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -47,7 +48,7 @@ func confirmed(op string, etag *string) (string, error) {
 	}
 	return "", &messages.Fault{
 		Class: messages.Unavailable, Side: messages.Destination, Op: op,
-		Err: errors.New("not confirmed: the answer is a success without an etag"),
+		Err: fmt.Errorf("not confirmed: %w", copier.ErrUnconfirmed),
 	}
 }
 
