@@ -45,15 +45,19 @@ func table() map[string]room {
 			uses:  []string{"messages", "scanner", "copier", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "github.com/gofrs/flock"},
 			tests: []string{"internal/natstest", "github.com/nats-io/jwt/v2", "github.com/nats-io/nkeys"},
 		},
+		"internal/natsserver": {
+			uses:  []string{"messages", "internal/nats", "github.com/nats-io/nkeys"},
+			tests: []string{"internal/natstest", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "scanner", "copier"},
+		},
 		"internal/oci": {
-			uses:  []string{"messages", "scanner", "copier", "internal/network", "github.com/oracle/oci-go-sdk/v65"},
+			uses:  []string{"messages", "scanner", "copier", "internal/network", "internal/keyfile", "github.com/oracle/oci-go-sdk/v65"},
 			tests: []string{"internal/simulator", "github.com/youmark/pkcs8"},
 		},
 		"internal/s3": {
 			uses:  []string{"messages", "scanner", "copier", "internal/network", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 			tests: []string{"internal/simulator", "internal/versitygw"},
 		},
-		"internal/config":  {uses: []string{"messages", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}},
+		"internal/config":  {uses: []string{"messages", "internal/keyfile", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}},
 		"internal/logging": {uses: []string{"github.com/DeRuina/timberjack", "gopkg.in/natefinch/lumberjack.v2", "golang.org/x"}},
 		"internal/agent":   {uses: []string{"messages", "scanner", "copier", "golang.org/x"}},
 		"internal/web": {
@@ -67,7 +71,9 @@ func table() map[string]room {
 			// Its tests speak to it with the clients of the product.
 			tests: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/oracle/oci-go-sdk/v65"},
 		},
+		"internal/notify":    {uses: []string{"internal/network"}},
 		"internal/network":   {},
+		"internal/keyfile":   {},
 		"internal/versitygw": {},
 		"internal/floors":    {},
 
@@ -75,7 +81,7 @@ func table() map[string]room {
 		"internal/cli": {
 			uses: []string{
 				"messages", "scanner", "copier",
-				"internal/nats", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/web", "internal/simulator",
+				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/web", "internal/notify", "internal/simulator",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
 			// Its scripts run the commands against real servers, and look into them.
