@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	"github.com/oracle/oci-go-sdk/v65/common"
+
+	"oracle-focus-agent/internal/keyfile"
 )
 
 // A ConfigError says what is wrong with the settings of the source, where, and
@@ -137,7 +139,19 @@ func (k *keyring) values() (map[string]string, error) {
 			return nil, k.problem(fmt.Errorf("%s is missing", name), "add it as the OCI console shows it beside the API key")
 		}
 	}
+	if values["pass_phrase"] != "" || values["passphrase"] != "" {
+		return values, k.private("it holds a passphrase", k.path)
+	}
 	return values, nil
+}
+
+// private refuses a file with a secret that other users can read.
+func (k *keyring) private(what, path string) error {
+	err := keyfile.Check(path, os.Getenv("CREDENTIALS_DIRECTORY"))
+	if e, open := errors.AsType[*keyfile.OpenError](err); open {
+		return k.problem(fmt.Errorf("%s: %w", what, err), e.Fix)
+	}
+	return err
 }
 
 // parseProfile reads an INI file as Oracle's tools do: the entries of [DEFAULT]
@@ -174,6 +188,9 @@ func (k *keyring) readKey(values map[string]string) (*rsa.PrivateKey, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, k.problem(fmt.Errorf("key_file %s: %w", path, plain(err)), "put the private API key there, readable for the user that runs this program")
+	}
+	if err := k.private("key_file "+path, path); err != nil {
+		return nil, err
 	}
 	passphrase := values["pass_phrase"]
 	if passphrase == "" {

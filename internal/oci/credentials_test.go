@@ -128,6 +128,30 @@ func TestConfigurationErrorsSayWhatToDo(t *testing.T) {
 	})
 }
 
+// A key that other users of the host can read is theirs, too.
+func TestSecretsOpenToOthersAreRefused(t *testing.T) {
+	plain, entries := keyFile(t, "")
+	locked, lockedEntries := keyFile(t, "secret")
+	key := write(t, "config", "[P]\n"+entries+"region=eu-frankfurt-1\nkey_file="+plain)
+	phrase := write(t, "config", "[P]\n"+lockedEntries+"region=eu-frankfurt-1\npass_phrase=secret\nkey_file="+locked)
+	for _, c := range []struct{ config, file, what string }{{key, plain, "key_file " + plain}, {phrase, phrase, "it holds a passphrase"}} {
+		if err := os.Chmod(c.file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := oci.Open(oci.Options{ConfigFile: c.config, Profile: "P"})
+		wantConfigError(t, err, c.config, c.what, "open to other users (mode 0644)", "chmod 600 "+c.file)
+	}
+	// As for containers and systemd, whose mounts have modes of their own.
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Dir(plain))
+	open(t, oci.Options{ConfigFile: key, Profile: "P"})
+	// A configuration file without a secret may be read by all.
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	if err := errors.Join(os.Chmod(plain, 0o600), os.Chmod(key, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	open(t, oci.Options{ConfigFile: key, Profile: "P"})
+}
+
 func TestEndpointIsChecked(t *testing.T) {
 	for _, bad := range []string{"objectstorage.example", "ftp://host", "https://", "https://host/path", "https://u:p@host", "https://host?x", "https://host#x", "https://ho st"} {
 		_, err := oci.Open(options(t, bad))
