@@ -6,35 +6,78 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/natsserver"
 )
 
 func (a *app) setupCommand() *cobra.Command {
-	return &cobra.Command{
+	var server natsserver.Options
+	cmd := &cobra.Command{
 		Use: "setup", Short: "Create or compare the streams, consumers and the ledger in NATS", Args: cobra.NoArgs,
 		Long: `Create the streams, consumers and the key-value bucket in NATS, or compare those
 that exist with what this version needs. A difference that nobody but an operator
-can resolve is named and refused. Running it again is harmless.`,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			cfg, naming, err := a.load()
-			if err != nil {
-				return err
+can resolve is named and refused. Running it again is harmless.
+
+With --nats-config it connects to nothing and writes what a nats-server of your own
+needs: server/nats.conf with its certificate, and a key for each role, with the
+least that it may do. Of the configuration only nats.prefix and oci.name count.
+Keys that exist are kept; nats.conf is written anew, and the certificate is renewed
+where it lacks a host or has less than 30 days left.`,
+		Example: "  oracle-focus-agent setup\n  oracle-focus-agent setup --nats-config /etc/oracle-focus-nats --host nats.example.com",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case server.Dir != "":
+				return a.setupServer(server)
+			case cmd.Flags().Changed("host") || cmd.Flags().Changed("store-dir"):
+				return &coded{exitConfig, errors.New("--host and --store-dir are for the server that --nats-config writes for; add --nats-config DIR")}
 			}
-			r := &route{cfg: cfg, naming: naming, log: quietLog()}
-			defer func() { err = errors.Join(err, r.close()) }()
-			if err := r.lockEmbedded(); err != nil {
-				return err
-			}
-			cfg.NATS.Manage = string(nats.Create)
-			if err := r.openQueue(cmd.Context(), "setup"); err != nil {
-				return err
-			}
-			a.list("created", r.report.Created)
-			a.list("updated", r.report.Updated)
-			a.list("unchanged", r.report.Unchanged)
-			return nil
+			return a.setup(cmd)
 		},
 	}
+	cmd.Flags().StringVar(&server.Dir, "nats-config", "", "write the files of a nats-server below this directory, and end")
+	cmd.Flags().StringSliceVar(&server.Hosts, "host", []string{"nats", "localhost", "127.0.0.1"}, "names and addresses that clients reach that server at")
+	cmd.Flags().StringVar(&server.StoreDir, "store-dir", "/data", "where that server keeps its streams")
+	return cmd
+}
+
+func (a *app) setup(cmd *cobra.Command) (err error) {
+	cfg, naming, err := a.load()
+	if err != nil {
+		return err
+	}
+	r := &route{cfg: cfg, naming: naming, log: quietLog()}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.lockEmbedded(); err != nil {
+		return err
+	}
+	cfg.NATS.Manage = string(nats.Create)
+	if err := r.openQueue(cmd.Context(), "setup"); err != nil {
+		return err
+	}
+	a.listReport(r.report)
+	return nil
+}
+
+// setupServer writes the files of a nats-server.
+func (a *app) setupServer(o natsserver.Options) error {
+	cfg, err := a.read(config.Options{Incomplete: true})
+	if err != nil {
+		return err
+	}
+	o.Prefix, o.Route = cfg.NATS.Prefix, cfg.OCI.Name
+	report, err := natsserver.Write(o)
+	a.listReport(report)
+	if err != nil {
+		return &coded{exitConfig, err}
+	}
+	return nil
+}
+
+func (a *app) listReport(r nats.Report) {
+	a.list("created", r.Created)
+	a.list("updated", r.Updated)
+	a.list("unchanged", r.Unchanged)
 }
 
 func (a *app) list(what string, names []string) {

@@ -30,12 +30,19 @@ const partBuffers = 12
 // grace is how long copies in flight may go on after a signal.
 const grace = 20 * time.Second
 
-// load reads the configuration and makes the logger.
-func (a *app) load() (*config.Config, messages.Naming, error) {
-	cfg, warnings, err := config.Load(config.Options{Path: a.config, Environ: a.env.Environ})
+// read reads the configuration and prints its warnings.
+func (a *app) read(o config.Options) (*config.Config, error) {
+	o.Path, o.Environ = a.config, a.env.Environ
+	cfg, warnings, err := config.Load(o)
 	for _, w := range warnings {
 		fmt.Fprintf(a.env.Stderr, "warning: %v\n", w)
 	}
+	return cfg, err
+}
+
+// load reads the whole configuration and sets the limit of memory that follows from it.
+func (a *app) load() (*config.Config, messages.Naming, error) {
+	cfg, err := a.read(config.Options{})
 	if err != nil {
 		return nil, messages.Naming{}, err
 	}

@@ -1,0 +1,99 @@
+package natsserver_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/natsserver"
+	"oracle-focus-agent/internal/natstest"
+)
+
+func TestMain(m *testing.M) { natstest.Main(m) }
+
+func options(dir string) natsserver.Options {
+	return natsserver.Options{
+		Dir: dir, Hosts: []string{"nats", "localhost", "127.0.0.1"},
+		Prefix: "focus", Route: "main", StoreDir: "/data",
+	}
+}
+
+func write(t *testing.T, o natsserver.Options) nats.Report {
+	t.Helper()
+	r, err := natsserver.Write(o)
+	if err != nil {
+		t.Fatalf("Write: %v", err)
+	}
+	return r
+}
+
+// A site is a folder and a server that runs on what stands in it.
+type site struct {
+	*testing.T
+	dir, url string
+}
+
+func newSite(t *testing.T, o natsserver.Options) *site {
+	t.Helper()
+	write(t, o)
+	return &site{t, o.Dir, serve(t, o.Dir).Running().ClientURL()}
+}
+
+// serve starts a server from nats.conf, on a free port and with files of the test.
+func serve(t *testing.T, dir string) *natstest.Server {
+	t.Helper()
+	opts, err := server.ProcessConfigFile(filepath.Join(dir, "server", "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
+	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
+	return natstest.New(t, func(o *server.Options) { *o = *opts })
+}
+
+func (s *site) options(role string) nats.Options {
+	return nats.Options{
+		URLs: []string{s.url}, Name: role, InboxPrefix: "_INBOX_" + role,
+		NKeyFile: filepath.Join(s.dir, role, "user.nk"), CA: filepath.Join(s.dir, role, "ca.pem"),
+		Log: slog.New(slog.NewTextHandler(s.Output(), nil)),
+	}
+}
+
+func (s *site) connect(role string) *nats.Conn {
+	s.Helper()
+	c, err := s.try(s.options(role))
+	if err != nil {
+		s.Fatalf("connect as %s: %v", role, err)
+	}
+	return c
+}
+
+func (s *site) try(o nats.Options) (*nats.Conn, error) {
+	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
+	defer cancel()
+	c, err := nats.Connect(ctx, o)
+	if c != nil {
+		s.Cleanup(c.Close)
+	}
+	return c, err
+}
+
+// until waits for a condition, ten seconds at most.
+func until(ok func() bool) error {
+	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			return errors.New("the condition did not come true in 10s")
+		}
+		<-tick.C
+	}
+	return nil
+}
