@@ -13,5 +13,6 @@
 // no memory and two runs with one seed serve the same bytes.
 //
 // Nothing survives a crash, by intent: a new Simulation starts from its seed
-// with an empty S3. Everything listens on loopback only.
+// with an empty S3. Everything listens on loopback, unless told under which host
+// others reach it; there is nothing in it but generated data.
 package simulator

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/rsa"
@@ -93,7 +94,8 @@ func (k *Key) PEM() []byte {
 // WriteOCIConfig writes an OCI CLI configuration with the profile DEFAULT and
 // its key file, both readable by the owner only, and returns the path of the
 // configuration. The endpoint has no place in that format and is given to the
-// client separately.
+// client separately. Files that are right already are not touched: another
+// process may be reading them.
 func WriteOCIConfig(dir string, key *Key, region string) (path string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make directory for the oci configuration: %w", err)
@@ -103,14 +105,25 @@ func WriteOCIConfig(dir string, key *Key, region string) (path string, err error
 		return "", fmt.Errorf("find directory for the oci configuration: %w", err)
 	}
 	keyFile := filepath.Join(abs, "oci_api_key.pem")
-	if err := os.WriteFile(keyFile, key.PEM(), 0o600); err != nil {
+	if err := writeFile(keyFile, key.PEM()); err != nil {
 		return "", fmt.Errorf("write api key: %w", err)
 	}
 	text := fmt.Sprintf("[DEFAULT]\nuser=%s\nfingerprint=%s\ntenancy=%s\nregion=%s\nkey_file=%s\n",
 		key.User, key.Fingerprint, key.Tenancy, region, keyFile)
 	path = filepath.Join(abs, "config")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := writeFile(path, []byte(text)); err != nil {
 		return "", fmt.Errorf("write oci configuration: %w", err)
 	}
 	return path, nil
+}
+
+// writeFile makes a file hold data, in one step; one that does stays as it is.
+func writeFile(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }

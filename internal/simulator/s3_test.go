@@ -350,7 +350,7 @@ func TestStoredFilesAreReadable(t *testing.T) {
 
 func TestLoopbackOnly(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", ":0", "192.0.2.1:0"} {
-		if s, err := simulator.StartOn(address, http.NotFoundHandler()); err == nil {
+		if s, err := simulator.StartOn(address, "", http.NotFoundHandler()); err == nil {
 			s.Close()
 			t.Errorf("listening on %s was allowed", address)
 		}

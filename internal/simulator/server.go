@@ -10,9 +10,10 @@ import (
 	"sync"
 )
 
-// Server is an HTTP server on a loopback address.
+// Server is an HTTP server.
 type Server struct {
 	listener net.Listener
+	url      string
 	http     *http.Server
 	cancel   context.CancelFunc
 	requests inFlight
@@ -20,27 +21,23 @@ type Server struct {
 }
 
 // Start serves h on a free port of 127.0.0.1.
-func Start(h http.Handler) (*Server, error) { return StartOn("127.0.0.1:0", h) }
+func Start(h http.Handler) (*Server, error) { return StartOn("", "", h) }
 
-// StartOn serves h on a loopback address, host and port. Any other address is
-// refused: the simulator must not be reachable from outside.
-func StartOn(address string, h http.Handler) (*Server, error) {
-	if address == "" {
-		address = "127.0.0.1:0"
-	}
-	tcp, err := net.ResolveTCPAddr("tcp", address)
+// StartOn serves h on an address, host and port; empty means a free port of
+// 127.0.0.1. Only loopback is allowed, unless advertise names the host under
+// which others reach the server: nobody opens the simulator to a network by
+// accident, and no URL names a host that is nobody's.
+func StartOn(address, advertise string, h http.Handler) (*Server, error) {
+	tcp, err := resolve(address, advertise)
 	if err != nil {
-		return nil, fmt.Errorf("resolve simulator address %q: %w", address, err)
-	}
-	if !tcp.IP.IsLoopback() {
-		return nil, fmt.Errorf("listen on %q: not a loopback address; use 127.0.0.1 or [::1]", address)
+		return nil, err
 	}
 	listener, err := net.ListenTCP("tcp", tcp)
 	if err != nil {
 		return nil, fmt.Errorf("start simulator: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{listener: listener, cancel: cancel, done: make(chan struct{})}
+	s := &Server{listener: listener, url: urlOf(listener.Addr(), advertise), cancel: cancel, done: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:     s.tracked(h),
 		ErrorLog:    log.New(io.Discard, "", 0), // faults make net/http complain
@@ -54,7 +51,29 @@ func StartOn(address string, h http.Handler) (*Server, error) {
 }
 
 // URL is the server's address without a trailing slash.
-func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
+func (s *Server) URL() string { return s.url }
+
+func resolve(address, advertise string) (*net.TCPAddr, error) {
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("resolve simulator address %q: %w", address, err)
+	}
+	if advertise == "" && !tcp.IP.IsLoopback() {
+		return nil, fmt.Errorf("listen on %q: not a loopback address; use 127.0.0.1 or [::1], or advertise the host under which others reach it", address)
+	}
+	return tcp, nil
+}
+
+func urlOf(address net.Addr, advertise string) string {
+	if advertise == "" {
+		return "http://" + address.String()
+	}
+	_, port, _ := net.SplitHostPort(address.String()) // a TCP address has both
+	return "http://" + net.JoinHostPort(advertise, port)
+}
 
 // tracked lets Close wait for the requests in progress.
 func (s *Server) tracked(h http.Handler) http.Handler {

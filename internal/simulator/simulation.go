@@ -4,6 +4,8 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,17 +19,25 @@ type Options struct {
 	FileSize    int64     // random bytes of this size in place of reports; for load, not for reading
 	LastDay     time.Time // last report day; default today
 
-	OCIAddress string // loopback host:port; default 127.0.0.1:0
+	// Advertise is the host under which others reach the servers, for addresses
+	// that are not loopback; URLs name it.
+	Advertise string
+
+	OCIAddress string // host:port; default 127.0.0.1:0
 	OCIRegion  string // default us-ashburn-1
 	KeyFile    string // RSA private key in PEM; default a new one
 
-	S3Address       string // loopback host:port; default 127.0.0.1:0
+	S3Address       string // host:port; default 127.0.0.1:0
 	S3Bucket        string // default umbrella
 	S3Region        string // default us-east-1
 	S3Dir           string // keep bytes in files; default in memory
 	AccessKeyID     string // default AKIASIMULATED
 	SecretAccessKey string // default a fixed one; it opens nothing but this simulator
 	Policy          Policy // default AllowAll
+
+	// ControlAddress is host:port of the server that compares and changes (see
+	// control.go); empty: none.
+	ControlAddress string
 
 	Clock func() time.Time // of both servers; default time.Now
 }
@@ -42,6 +52,7 @@ type Simulation struct {
 
 	OCIURL          string
 	S3URL           string
+	ControlURL      string // empty without ControlAddress
 	Namespace       string
 	OCIBucket       string // the tenancy
 	OCIRegion       string
@@ -51,19 +62,56 @@ type Simulation struct {
 	AccessKeyID     string
 	SecretAccessKey string
 
-	servers []*Server
+	advertise string
+	added     atomic.Int64 // reports that the control server made
+	servers   []*Server
 }
 
-// New starts both servers. Close ends them.
+// New starts the servers. Close ends them.
 func New(opts Options) (*Simulation, error) {
 	opts = opts.withDefaults()
+	s, err := build(opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(opts); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Prepare is New without listening: a Simulation that knows its key and its
+// URLs, so that what its users need can be written before it runs.
+func Prepare(opts Options) (*Simulation, error) {
+	opts = opts.withDefaults()
+	s, err := build(opts)
+	if err != nil {
+		return nil, err
+	}
+	for _, side := range []struct {
+		address string
+		url     *string
+	}{{opts.OCIAddress, &s.OCIURL}, {opts.S3Address, &s.S3URL}} {
+		tcp, err := resolve(side.address, opts.Advertise)
+		if err != nil {
+			return nil, err
+		}
+		if tcp.Port == 0 {
+			return nil, fmt.Errorf("prepare a simulator on %q: name the port, so that its url is known before it runs", side.address)
+		}
+		*side.url = urlOf(tcp, opts.Advertise)
+	}
+	return s, nil
+}
+
+func build(opts Options) (*Simulation, error) {
 	key, err := opts.key()
 	if err != nil {
 		return nil, err
 	}
 	s := &Simulation{
 		Source: opts.source(), OCIFaults: NewFaults(opts.Seed), S3Faults: NewFaults(opts.Seed + 1), Key: key,
-		AccessKeyID: opts.AccessKeyID, SecretAccessKey: opts.SecretAccessKey,
+		AccessKeyID: opts.AccessKeyID, SecretAccessKey: opts.SecretAccessKey, advertise: opts.Advertise,
 	}
 	s.OCI = NewOCI(s.Source, OCIOptions{
 		Bucket: key.Tenancy, Region: opts.OCIRegion, Clock: opts.Clock, Faults: s.OCIFaults,
@@ -78,9 +126,6 @@ func New(opts Options) (*Simulation, error) {
 	}
 	s.Namespace, s.OCIBucket, s.OCIRegion = s.OCI.Namespace, s.OCI.Bucket, s.OCI.Region
 	s.S3Bucket, s.S3Region = s.S3.Bucket, s.S3.Region
-	if err := s.start(opts); err != nil {
-		return nil, err
-	}
 	return s, nil
 }
 
@@ -131,22 +176,31 @@ func (o Options) source() *Source {
 	return source
 }
 
+// start opens the servers. The caller closes what was opened before an error.
 func (s *Simulation) start(opts Options) error {
-	oci, err := StartOn(opts.OCIAddress, s.OCI)
-	if err != nil {
-		return fmt.Errorf("start the oci simulator: %w", err)
+	for _, side := range []struct {
+		name, address string
+		handler       http.Handler
+		url           *string
+	}{
+		{"oci", opts.OCIAddress, s.OCI, &s.OCIURL},
+		{"s3", opts.S3Address, s.S3, &s.S3URL},
+		{"control", opts.ControlAddress, s.control(), &s.ControlURL},
+	} {
+		if side.name == "control" && side.address == "" {
+			continue
+		}
+		server, err := StartOn(side.address, opts.Advertise, side.handler)
+		if err != nil {
+			return fmt.Errorf("start the %s simulator: %w", side.name, err)
+		}
+		s.servers = append(s.servers, server)
+		*side.url = server.URL()
 	}
-	s3, err := StartOn(opts.S3Address, s.S3)
-	if err != nil {
-		oci.Close()
-		return fmt.Errorf("start the s3 simulator: %w", err)
-	}
-	s.servers = []*Server{oci, s3}
-	s.OCIURL, s.S3URL = oci.URL(), s3.URL()
 	return nil
 }
 
-// Close ends both servers and all their connections at once.
+// Close ends the servers and all their connections at once.
 func (s *Simulation) Close() error {
 	var errs []error
 	for _, server := range s.servers {
@@ -163,7 +217,7 @@ func (s *Simulation) WriteOCIConfig(dir string) (path string, err error) {
 // Environment is the variables that point an agent at this simulation, as
 // NAME=value, given the path of its OCI configuration.
 func (s *Simulation) Environment(ociConfig string) []string {
-	return []string{
+	environ := []string{
 		"FOCUS_OCI_CONFIG_FILE=" + ociConfig,
 		"FOCUS_OCI_ENDPOINT=" + s.OCIURL,
 		"FOCUS_OCI_NAMESPACE=" + s.Namespace,
@@ -176,4 +230,11 @@ func (s *Simulation) Environment(ociConfig string) []string {
 		"FOCUS_S3_ACCESS_KEY_ID=" + s.AccessKeyID,
 		"FOCUS_S3_SECRET_ACCESS_KEY=" + s.SecretAccessKey,
 	}
+	if s.ControlURL != "" {
+		environ = append(environ, "SIMULATOR_CONTROL_URL="+s.ControlURL)
+	}
+	if s.advertise != "" {
+		environ = append(environ, "FOCUS_ADVANCED_ALLOW_INSECURE_ENDPOINT=true")
+	}
+	return environ
 }
