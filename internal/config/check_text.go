@@ -127,6 +127,20 @@ func badPath(prefix string) string {
 func (l *loader) checkEndpoints() {
 	l.endpoint("oci.endpoint", l.cfg.OCI.Endpoint)
 	l.endpoint("s3.endpoint", l.cfg.S3.Endpoint)
+	l.address("alerts.heartbeat_url", l.cfg.Alerts.HeartbeatURL)
+	l.address("alerts.webhook_url", l.cfg.Alerts.WebhookURL)
+}
+
+// address is a URL with a path that is a secret.
+func (l *loader) address(key string, value Secret) {
+	u, err := url.Parse(value.Reveal())
+	switch {
+	case !value.IsSet():
+	case err != nil || !validHost(u) || u.Scheme != "https" && u.Scheme != "http" || strings.Contains(value.Reveal(), " "):
+		l.refuse(key, "is not an address", "write it as https://host/path")
+	case u.Scheme == "http" && !l.cfg.Advanced.AllowInsecureEndpoint && !loopback(u.Hostname()):
+		l.refuse(key, "would go over the network in the clear", "use https://, or set advanced.allow_insecure_endpoint to true in a network you trust")
+	}
 }
 
 func (l *loader) endpoint(key, value string) {

@@ -24,6 +24,7 @@ type Config struct {
 	NATS     NATS     `yaml:"nats" split_words:"true"`
 	Naming   Naming   `yaml:"naming" split_words:"true"`
 	HTTP     HTTP     `yaml:"http" split_words:"true"`
+	Alerts   Alerts   `yaml:"alerts" split_words:"true"`
 	Advanced Advanced `yaml:"advanced" split_words:"true"`
 
 	origins map[string]source
@@ -126,6 +127,14 @@ type HTTP struct {
 	Listen string `yaml:"listen" split_words:"true" desc:"host:port of /livez, /readyz and /metrics, such as 127.0.0.1:9464; port 0: any free one; empty: off"`
 }
 
+// Alerts is who is told how it goes. An address is a secret: whoever knows it can
+// speak in the agent's name.
+type Alerts struct {
+	HeartbeatURL Secret   `yaml:"heartbeat_url" split_words:"true" desc:"address that is pinged after each complete scan, https://…; empty: none; never as a literal in the file"`
+	WebhookURL   Secret   `yaml:"webhook_url" split_words:"true" desc:"address that is told when a failure begins and when it ends, https://…; empty: none; never as a literal in the file"`
+	WebhookAfter Duration `yaml:"webhook_after" split_words:"true" desc:"time that a failure of the queue or of a side lasts before the webhook is told, and likewise its end"`
+}
+
 // Advanced is what few installations change.
 type Advanced struct {
 	ValidateFileSize      bool     `yaml:"validate_file_size" split_words:"true" desc:"refuse files above max_file_size_gb; false: no limit"`
@@ -148,6 +157,7 @@ func Default() *Config {
 		State:   State{RetentionDays: 30},
 		NATS:    NATS{Prefix: "focus", InboxPrefix: "_INBOX", Replicas: 1, AckWait: 300 * second},
 		Naming:  Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
+		Alerts:  Alerts{WebhookAfter: 60 * second},
 		Advanced: Advanced{ValidateFileSize: true, MaxFileSizeGB: 5, ChunkSizeBytes: 8 << 20,
 			ValidateChecksum: true, StallTimeout: 30 * second},
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -20,7 +21,8 @@ const (
 )
 
 // loadFile reads the file that --config or $FOCUS_CONFIG names, which must
-// exist, or the first of the usual files that does. Having none is fine.
+// exist, or the first of the usual files that does. Having none is fine, and
+// /dev/null says so.
 func (l *loader) loadFile() {
 	candidates := []string{localFile, systemFile}
 	named := l.opts.Path
@@ -31,8 +33,8 @@ func (l *loader) loadFile() {
 		candidates = []string{named}
 	}
 	for _, name := range candidates {
-		data, err := readLimited(l.path(name), maxFile)
-		if named == "" && errors.Is(err, fs.ErrNotExist) {
+		data, err := readRegular(l.path(name))
+		if named == os.DevNull || named == "" && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		l.file = name
@@ -43,6 +45,26 @@ func (l *loader) loadFile() {
 		l.document(data)
 		return
 	}
+}
+
+// readRegular reads the file behind a link, too, as Kubernetes mounts one. It
+// refuses what is no regular file before it opens it: a pipe would make every
+// command wait.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		if _, dangling := os.Lstat(path); dangling == nil && errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.New("is a link to nothing")
+		}
+		return nil, cause(err)
+	}
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		return readLimited(path, maxFile)
+	case mode.IsDir():
+		return nil, errors.New("is a directory")
+	}
+	return nil, errors.New("is a pipe, a socket or a device")
 }
 
 func (l *loader) unreadable(err error) {
@@ -57,6 +79,9 @@ func (l *loader) unreadable(err error) {
 // document takes the one document of the file. A file of comments only is one
 // without keys.
 func (l *loader) document(data []byte) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		l.warn(Problem{File: l.file, Text: "is empty: every value is a default or comes from a variable", Fix: "write the configuration into it, or remove it"})
+	}
 	loader, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
 		l.syntax(err)
@@ -83,7 +108,7 @@ func (l *loader) document(data []byte) {
 
 func (l *loader) root(n *yaml.Node) {
 	switch {
-	case isNull(n):
+	case isNull(n) && n.Value == "": // --- and nothing behind it
 	case n.Kind != yaml.MappingNode:
 		p := l.position(n)
 		p.Text, p.Fix = "the file is "+kind(n)+", not sections with keys", templateAdvice
@@ -187,10 +212,10 @@ func (l *loader) section(path string) bool {
 }
 
 // scalar takes the value of a key: first the form it has in YAML, then the
-// variables in it, then the value itself. Null, and an empty string where that
-// is no value of its own, count as unset.
+// variables in it, then the value itself. An empty string counts as unset where
+// it is no value of its own.
 func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
-	src := source{p, show(f.path, n.Value)}
+	src := source{Problem: p, shown: show(f.path, n.Value)}
 	if err := form(f, n); err != nil {
 		src.shown = "is " + kind(n) + ","
 		if n.Kind == yaml.ScalarNode {
@@ -200,6 +225,8 @@ func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
 		return
 	}
 	if isNull(n) {
+		p.Text, p.Fix = "has no value", l.orRemove(f)
+		l.problem(p)
 		return
 	}
 	exp, err := expand(n.Value, l.lookup)
@@ -221,8 +248,18 @@ func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
 		src.shown = l.shown(f, n)
 		l.reject(src, &valueError{"is a quoted text, not " + f.want(), "remove the quotes"})
 	default:
+		src.variables = exp.variables
 		l.assign(f, exp.text, src)
 	}
+}
+
+func (l *loader) orRemove(f field) string {
+	for _, k := range Keys() {
+		if k.Path == f.path && k.Default != "" {
+			return fmt.Sprintf("write one, or remove the line: the default is %q", k.Default)
+		}
+	}
+	return "write one, or remove the line"
 }
 
 func (l *loader) shown(f field, n *yaml.Node) string {
@@ -285,6 +322,9 @@ func kind(n *yaml.Node) string {
 }
 
 func secretFix(f field) string {
-	return "leave it empty and use the AWS credential chain or s3.profile, or set " + f.env +
-		" (in the file: ${" + f.env + "}), or name a file that holds it in " + f.env + "_FILE"
+	fix := "set " + f.env + " (in the file: ${" + f.env + "}), or name a file that holds it in " + f.env + "_FILE"
+	if strings.HasPrefix(f.path, "s3.") {
+		fix = "leave it empty and use the AWS credential chain or s3.profile, or " + fix
+	}
+	return fix
 }

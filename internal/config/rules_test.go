@@ -101,6 +101,7 @@ func TestAcceptedValues(t *testing.T) {
 		{"http: {listen: 'localhost:0'}", "http.listen", "localhost:0"},
 		{"http: {listen: ':9464'}", "http.listen", ":9464"},
 		{"http: {listen: '[::]:9464'}", "http.listen", "[::]:9464"},
+		{"alerts: {webhook_after: 0}", "alerts.webhook_after", "0s"},
 		{"logging: {level: info+2}", "logging.level", "info+2"},
 		{"logging: {level: critical}", "logging.level", "critical"},
 		{"{}", "oci.name", "main"},
@@ -112,6 +113,20 @@ func TestAcceptedValues(t *testing.T) {
 		if got, ok := c.Value(tt.key); got != tt.want || !ok {
 			t.Errorf("%s: %s = %q, want %q", tt.yaml, tt.key, got, tt.want)
 		}
+	}
+}
+
+func TestAddressesOfAlerts(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"https://hooks.example.com/services/T0/B0/x?y=z", "http://127.0.0.1:8080/x", "http://[::1]/x", "https://user:word@example.com"} {
+		c := mustLoad(t, `alerts: {webhook_url: "${HOOK}"}`, "HOOK="+address, "FOCUS_ALERTS_HEARTBEAT_URL="+address)
+		if hook, beat := c.Alerts.WebhookURL.Reveal(), c.Alerts.HeartbeatURL.Reveal(); hook != address || beat != address {
+			t.Errorf("%s was read as %q and %q", address, hook, beat)
+		}
+	}
+	c := mustLoad(t, "advanced: {allow_insecure_endpoint: true}", "FOCUS_ALERTS_WEBHOOK_URL=http://hooks.internal/x")
+	if !c.Alerts.WebhookURL.IsSet() || c.Alerts.HeartbeatURL.IsSet() {
+		t.Error("an address in a trusted network was not taken")
 	}
 }
 

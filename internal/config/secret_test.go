@@ -73,7 +73,8 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 
 func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	c := mustLoad(t, "s3: {access_key_id: \"${ID}\", secret_access_key: \"${KEY}\"}\n", "ID=hunter2", "KEY=hunter2", "FOCUS_S3_SESSION_TOKEN=hunter2")
+	c := mustLoad(t, "s3: {access_key_id: \"${ID}\", secret_access_key: \"${KEY}\"}\n", "ID=hunter2", "KEY=hunter2", "FOCUS_S3_SESSION_TOKEN=hunter2",
+		"FOCUS_ALERTS_WEBHOOK_URL=https://hooks.example.com/hunter2", "FOCUS_ALERTS_HEARTBEAT_URL=http://localhost:1/hunter2")
 	data, err := yaml.Dump(c)
 	if err != nil {
 		t.Fatal(err)
