@@ -257,7 +257,11 @@ func TestUploads(t *testing.T) {
 		t.Errorf("Uploads = %+v, %v, want a/b.csv.gz", got, err)
 	}
 	write(t, l, messages.UploadKey("main", "bad"), []byte("x"), 0)
-	if _, err := l.Uploads(t.Context()); !containsAll(err, messages.UploadKey("main", "bad")) {
+	if got, err := l.Uploads(t.Context()); err != nil || len(got) != 1 || got[0].Name != "a/b.csv.gz" {
+		t.Errorf("Uploads = %+v, %v, want a/b.csv.gz beside a note that cannot be read", got, err)
+	}
+	write(t, l, messages.UploadKey("main", "newer"), []byte(`{"schema":2}`), 0)
+	if _, err := l.Uploads(t.Context()); !errors.Is(err, messages.ErrNewer) || !containsAll(err, messages.UploadKey("main", "newer")) {
 		t.Errorf("Uploads = %v, want an error that names the key", err)
 	}
 }

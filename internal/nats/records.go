@@ -76,7 +76,8 @@ type OpenUpload struct {
 	Revision uint64
 }
 
-// Uploads lists the multipart uploads that were begun and neither completed nor aborted.
+// Uploads lists the multipart uploads that were begun and neither completed nor
+// aborted. A note that nobody can read is passed over, as copiers do.
 func (l *Ledger) Uploads(ctx context.Context) ([]OpenUpload, error) {
 	prefix := messages.UploadKey(l.route, "")
 	prefix = prefix[:len(prefix)-1] // the empty name is written "="
@@ -92,7 +93,12 @@ func (l *Ledger) Uploads(ctx context.Context) ([]OpenUpload, error) {
 		if u.Name, err = messages.DecodeToken(r.key[len(prefix):]); err != nil {
 			return nil, fmt.Errorf("read %s: %w", r.key, err)
 		}
-		if u.Upload, err = messages.DecodeUpload(r.value); err != nil {
+		u.Upload, err = messages.DecodeUpload(r.value)
+		if errors.Is(err, messages.Refused) {
+			l.conn.log.Error("the note of a multipart upload cannot be read", "key", r.key, "err", err)
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", r.key, err)
 		}
 		out = append(out, u)

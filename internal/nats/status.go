@@ -2,6 +2,8 @@ package nats
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -25,6 +27,8 @@ type LaneStatus struct {
 	Waiting  uint64 // not handed out yet
 	InFlight int    // lent to a worker, or waiting for the delay of a retry
 	Workers  int    // idle workers that wait for a message
+	// Oldest is when the oldest of all these messages was queued; zero where there is none.
+	Oldest time.Time
 }
 
 // Status asks the server. Its error is that of the connection, or of the first
@@ -77,5 +81,29 @@ func (c *Conn) lane(ctx context.Context, l messages.Consumer) (LaneStatus, error
 	if err != nil {
 		return LaneStatus{}, err
 	}
-	return LaneStatus{Waiting: info.NumPending, InFlight: info.NumAckPending, Workers: info.NumWaiting}, nil
+	s := LaneStatus{Waiting: info.NumPending, InFlight: info.NumAckPending, Workers: info.NumWaiting}
+	if s.Waiting > 0 || s.InFlight > 0 {
+		s.Oldest, err = c.oldest(ctx, l)
+	}
+	return s, err
+}
+
+// oldest is when the first message of a lane was queued. A work queue keeps each
+// message until it is settled, so that one that is lent or rests counts, too.
+func (c *Conn) oldest(ctx context.Context, l messages.Consumer) (at time.Time, err error) {
+	err = c.call(ctx, "look at the oldest message of "+l.Name, func(ctx context.Context) error {
+		s, err := c.js.Stream(ctx, l.Stream)
+		if err != nil {
+			return err
+		}
+		msg, err := s.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(l.FilterSubject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) { // settled meanwhile
+			return nil
+		}
+		if err == nil {
+			at = msg.Time.UTC()
+		}
+		return err
+	})
+	return at, err
 }
