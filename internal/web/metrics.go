@@ -46,6 +46,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	scans    scanMetrics
 	copies   copyMetrics
+	notified *prometheus.CounterVec
 }
 
 type scanMetrics struct {
@@ -69,6 +70,11 @@ func NewMetrics(role Role, version string, s Sources) *Metrics {
 	build := m.gauges("build_info", "Always 1; the labels say what runs.", "version", "goversion")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(newQueueCollector(s.Queue))
+	m.notified = m.counters("notifications_total", "Requests to alerts.heartbeat_url and alerts.webhook_url, by kind and result.", "kind", "result")
+	for _, kind := range []string{"heartbeat", "webhook"} {
+		m.notified.WithLabelValues(kind, "ok")
+		m.notified.WithLabelValues(kind, "failed")
+	}
 	if role.Scans {
 		m.addScans()
 	}
@@ -146,6 +152,15 @@ func (m *Metrics) Scanned(st scanner.Stats, err error) {
 	}
 	s.scans.WithLabelValues("ok").Inc()
 	s.success.advance(time.Now())
+}
+
+// Notified takes the end of a request to an address of the alerts.
+func (m *Metrics) Notified(kind string, err error) {
+	result := "ok"
+	if err != nil {
+		result = "failed"
+	}
+	m.notified.WithLabelValues(kind, result).Inc()
 }
 
 // Copier takes an event of the copier.

@@ -113,6 +113,9 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	m.Copier(copier.Event{Kind: copier.Returned}) // a shutdown is no failure
 	m.Copier(copier.Event{Kind: copier.Skipped})
 	m.Copier(copier.Event{Kind: copier.Vanished})
+	m.Notified("webhook", errors.New("refused"))
+	m.Notified("webhook", nil)
+	m.Notified("webhook", nil)
 	compare(t, m, `focus_copied_bytes_total 2000
 		focus_copies_total{how="adopted"} 1
 		focus_copies_total{how="copied"} 2
@@ -120,6 +123,10 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		focus_gate_open{side="destination"} 1
 		focus_gate_open{side="source"} 0
 		focus_in_flight 3
+		focus_notifications_total{kind="heartbeat",result="failed"} 0
+		focus_notifications_total{kind="heartbeat",result="ok"} 0
+		focus_notifications_total{kind="webhook",result="failed"} 1
+		focus_notifications_total{kind="webhook",result="ok"} 2
 		focus_part_buffers_in_use 4
 		focus_part_buffers_limit 12
 		focus_last_copy_timestamp_seconds 1.8e9
