@@ -36,7 +36,7 @@ func (l *loader) loadEnv() {
 }
 
 func (l *loader) assignEnv(f field, name, value string) {
-	l.assign(f, value, source{Problem{Origin: name}, show(f.path, value)})
+	l.assign(f, value, source{Problem: Problem{Origin: name}, shown: show(f.path, value)})
 }
 
 // loadSecret takes the variable of a secret, or what stands in the file that

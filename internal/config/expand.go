@@ -8,10 +8,11 @@ import (
 
 // expansion is a scalar of the file after its ${…} were replaced.
 type expansion struct {
-	text    string
-	refs    int      // references that were replaced
-	literal bool     // some of text, or a default, stands in the file itself
-	missing []string // variables that are unset or empty and have no default
+	text      string
+	refs      int      // references that were replaced
+	literal   bool     // some of text, or a default, stands in the file itself
+	variables []string // variables that text came from
+	missing   []string // variables that are unset or empty and have no default
 }
 
 var reference = regexp.MustCompile(`^(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)(?s:(.*)))?$`)
@@ -101,6 +102,7 @@ func (e *expansion) resolve(body string, lookup func(string) string) (string, er
 	value := lookup(name)
 	switch {
 	case value != "":
+		e.variables = append(e.variables, name)
 		return value, nil
 	case op == ":?":
 		return "", &valueError{fmt.Sprintf("needs the variable %s%s", name, reason(arg)), "set " + name}

@@ -25,7 +25,6 @@ func TestFlagsBeatEnvironmentBeatsFileBeatsDefaults(t *testing.T) {
 		{"provider's variable", "", []string{"NATS_URL=nats://provider:1"}, nil, "nats://provider:1", "NATS_URL"},
 		{"provider's variable without a scheme", "", []string{"NATS_URL=provider:1, b"}, nil, "nats://provider:1,nats://b", "NATS_URL"},
 		{"file", file, []string{"NATS_URL=nats://provider:1"}, nil, "nats://file:1", "config.yaml:2:3"},
-		{"null in the file", "nats:\n  url:\n", nil, nil, "", "default"},
 		{"empty in the file", "nats:\n  url: \"\"\n", []string{"NATS_URL=nats://provider:1"}, nil, "nats://provider:1", "NATS_URL"},
 		{"variable", file, []string{variable}, nil, "nats://variable:1", "FOCUS_NATS_URL"},
 		{"empty variable", file, []string{"FOCUS_NATS_URL="}, nil, "nats://file:1", "config.yaml:2:3"},

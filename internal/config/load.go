@@ -39,11 +39,17 @@ type Options struct {
 
 // source is where a value came from and how it may be shown.
 type source struct {
-	Problem // only its position
-	shown   string
+	Problem   // only its position
+	shown     string
+	variables []string // those that a value in the file was made from
 }
 
-func (s source) String() string { return s.where() }
+func (s source) String() string {
+	if len(s.variables) == 0 {
+		return s.where()
+	}
+	return s.where() + " (${" + strings.Join(s.variables, "}, ${") + "})"
+}
 
 // loader collects one configuration. Each layer overwrites the one before.
 type loader struct {
@@ -154,12 +160,12 @@ func (l *loader) at(key string) source {
 		return src
 	}
 	f, _ := l.field(key)
-	return source{Problem{File: l.file, Key: key}, show(key, f.text())}
+	return source{Problem: Problem{File: l.file, Key: key}, shown: "the default " + show(key, f.text())}
 }
 
 func (l *loader) loadFlags() {
 	for _, path := range slices.Sorted(maps.Keys(l.opts.Overrides)) {
-		src := source{Problem{Key: path, Origin: l.flag(path)}, show(path, l.opts.Overrides[path])}
+		src := source{Problem: Problem{Key: path, Origin: l.flag(path)}, shown: show(path, l.opts.Overrides[path])}
 		f, ok := l.field(path)
 		switch {
 		case !ok:

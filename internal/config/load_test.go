@@ -23,6 +23,9 @@ const minimal = "oci: {bucket: ocid1.tenancy.oc1..aa}\ns3: {bucket_path: s3://bu
 func options(t testing.TB, yaml string, env ...string) config.Options {
 	t.Helper()
 	dir := t.TempDir()
+	if yaml == "" {
+		yaml = "# nothing\n" // an empty file is warned about
+	}
 	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}

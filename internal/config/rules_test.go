@@ -88,7 +88,6 @@ func TestAcceptedValues(t *testing.T) {
 		{"agent: {since: 2026-03-01}", "agent.since", "2026-03-01"},
 		{"agent: {since: \"\"}", "agent.since", ""},
 		{"agent: {daemon_mode: Off}", "agent.daemon_mode", "false"},
-		{"agent: {lookback_days: null}", "agent.lookback_days", "35"},
 		{"agent: {lookback_days: &d 12}\nstate: {retention_days: *d}", "state.retention_days", "12"},
 		{"advanced: {chunk_size_bytes: 8_388_608}", "advanced.chunk_size_bytes", "8388608"},
 		{"advanced: {max_file_size_gb: 1.5}", "advanced.max_file_size_gb", "1.5"},
