@@ -82,6 +82,7 @@ func (l *loader) check() {
 	l.checkNATS()
 	l.checkNaming()
 	l.checkListen()
+	l.checkPrivate()
 	l.checkTogether()
 	l.checkSince()
 	l.warnIgnored()

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"net/url"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"oracle-focus-agent/messages"
 )
 
 var (
@@ -55,19 +58,46 @@ func (l *loader) checkWords() {
 			l.refuse(w.key, w.text, w.fix)
 		}
 	}
-	l.choice("oci.auth", c.OCI.Auth, "api_key")
-	l.choice("nats.manage", c.NATS.Manage, "", "create", "verify", "none")
-	l.choice("logging.format", c.Logging.Style(), "text", "json", "classic")
+	l.choice("oci.auth", c.OCI.Auth)
+	l.choice("nats.manage", c.NATS.Manage)
+	l.choice("logging.format", c.Logging.Style())
 	if _, err := parseLevel(c.Logging.Level); err != nil {
-		l.refuse("logging.level", "is not a level", "use DEBUG, INFO, WARNING, ERROR or CRITICAL")
+		l.refuse("logging.level", "is not a level", choose("logging.level", strings.ToUpper(c.Logging.Level)))
 	}
 }
 
-func (l *loader) choice(key, value string, choices ...string) {
-	if !slices.Contains(choices, value) {
-		named := slices.DeleteFunc(choices, func(s string) bool { return s == "" })
-		l.refuse(key, "is not known", "use "+strings.Join(named, " or "))
+// choices are the words that a key takes; it takes any where there are none.
+func choices(key string) []string {
+	switch key {
+	case "oci.auth":
+		return []string{"api_key"}
+	case "nats.manage":
+		return []string{"create", "verify", "none"}
+	case "logging.format":
+		return []string{"text", "json", "classic"}
+	case "logging.level":
+		return []string{"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
 	}
+	return nil
+}
+
+func (l *loader) choice(key, value string) {
+	if value != "" && !slices.Contains(choices(key), value) {
+		l.refuse(key, "is not known", choose(key, value))
+	}
+}
+
+// choose is the advice to take one of the choices, the nearest first.
+func choose(key, value string) string {
+	words := choices(key)
+	advice := "use " + words[0]
+	if last := len(words) - 1; last > 0 {
+		advice = "use " + strings.Join(words[:last], ", ") + " or " + words[last]
+	}
+	if near := suggest(value, slices.Clone(words)); near != "" {
+		return near + " " + advice
+	}
+	return advice
 }
 
 func (l *loader) checkPaths() {
@@ -234,8 +264,23 @@ func (l *loader) checkListen() {
 	}
 }
 
-// checkNaming judges the date alone; package messages judges the template.
+// checkNaming judges the date; package messages judges what it makes of the
+// template.
 func (l *loader) checkNaming() {
+	l.checkDateFormat()
+	n := l.cfg.Naming
+	_, err := messages.NewNaming(n.Template, n.DateFormat, n.Separator, n.AllowNested)
+	if err == nil || l.bad["naming.date_format"] || l.bad["naming.separator"] || l.bad["naming.allow_nested"] {
+		return
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
+	}
+	l.refuse("naming.template", "makes no good names: "+err.Error(),
+		`use "{date}{separator}{basename}", or "{YYYY}_{MM}_{DD}/{basename}" for Umbrella's newer layout`)
+}
+
+func (l *loader) checkDateFormat() {
 	format := l.cfg.Naming.DateFormat
 	found := map[byte]bool{}
 	for i := 0; i < len(format); i++ {

@@ -27,6 +27,7 @@ type Config struct {
 	Alerts   Alerts   `yaml:"alerts" split_words:"true"`
 	Advanced Advanced `yaml:"advanced" split_words:"true"`
 
+	file    string
 	origins map[string]source
 }
 
@@ -94,8 +95,8 @@ type State struct {
 // messages hold no secret, and credentials are only ever signatures.
 type NATS struct {
 	URL         string   `yaml:"url" split_words:"true" desc:"servers, comma separated (nats, tls, ws, wss); empty: $NATS_URL, then a server inside the agent"`
-	Creds       string   `yaml:"creds" split_words:"true" path:"true" desc:"credentials file; empty: $NATS_CREDS"`
-	NkeyFile    string   `yaml:"nkey_file" split_words:"true" path:"true" desc:"nkey seed file, instead of creds"`
+	Creds       string   `yaml:"creds" split_words:"true" path:"true" private:"true" desc:"credentials file; empty: $NATS_CREDS"`
+	NkeyFile    string   `yaml:"nkey_file" split_words:"true" path:"true" private:"true" desc:"nkey seed file, instead of creds"`
 	TLS         TLS      `yaml:"tls" split_words:"true"`
 	Prefix      string   `yaml:"prefix" split_words:"true" desc:"name of every stream, bucket and subject, so that installations can share a server"`
 	InboxPrefix string   `yaml:"inbox_prefix" split_words:"true" desc:"subject below which the answers of the server arrive; a server with roles gives each its own"`
@@ -109,7 +110,7 @@ type NATS struct {
 type TLS struct {
 	CA   string `yaml:"ca" split_words:"true" path:"true" desc:"file with the certificates to trust"`
 	Cert string `yaml:"cert" split_words:"true" path:"true" desc:"file with the client certificate"`
-	Key  string `yaml:"key" split_words:"true" path:"true" desc:"file with the key of the client certificate"`
+	Key  string `yaml:"key" split_words:"true" path:"true" private:"true" desc:"file with the key of the client certificate"`
 }
 
 // Naming is how objects are called at the destination. The template itself is

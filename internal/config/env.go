@@ -53,6 +53,10 @@ func (l *loader) loadSecret(f field, file string) {
 		l.assignEnv(f, f.env, value)
 	case named:
 		value, err := readSecret(l.path(path))
+		if l.open(&p, l.path(path)) {
+			l.problem(p)
+			return
+		}
 		if err != nil {
 			p.Text, p.Fix = "the file "+show(f.path, path)+" cannot be used: "+err.Error(), "name a file that holds the value and nothing else"
 			l.problem(p)

@@ -17,7 +17,7 @@ var spec = []string{
 // refused like everywhere in the file.
 func TestExpansion(t *testing.T) {
 	t.Parallel()
-	const unset = "{date}{separator}{basename}"
+	const unset = "DEFAULT"
 	for _, tt := range []struct{ in, want string }{
 		{`${STRING_VALUE}`, "value"},
 		{`${BOOL_VALUE}`, "true"},
@@ -51,8 +51,8 @@ func TestExpansion(t *testing.T) {
 		{`${STRING_VALUE} # comment`, "value"},
 		{`'${UNDEFINED_KEY:-a b: c #d}'`, "a b: c #d"},
 	} {
-		c := mustLoad(t, "naming:\n  template: "+tt.in+"\n", spec...)
-		if got := c.Naming.Template; got != tt.want {
+		c := mustLoad(t, "oci:\n  profile: "+tt.in+"\n", spec...)
+		if got := c.OCI.Profile; got != tt.want {
 			t.Errorf("%s = %q, want %q", tt.in, got, tt.want)
 		}
 	}

@@ -37,7 +37,7 @@ func (l *loader) loadFile() {
 		if named == os.DevNull || named == "" && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		l.file = name
+		l.file, l.cfg.file = name, name
 		if err != nil {
 			l.unreadable(err)
 			return

@@ -38,8 +38,13 @@ func Keys() []Key {
 	return keys
 }
 
+// File is the configuration file that was read, as it was named; empty where
+// there was none.
+func (c *Config) File() string { return c.file }
+
 // Origin is where the value of a key came from: a flag (--name), a variable
-// (FOCUS_…, NATS_URL), a position in the file (config.yaml:12:3) or "default".
+// (FOCUS_…, NATS_URL), a position in the file (config.yaml:12:3), with the
+// variables that the value there is made from, or "default".
 func (c *Config) Origin(key string) string {
 	if s, ok := c.origins[key]; ok {
 		return s.String()
@@ -65,6 +70,7 @@ type field struct {
 	path, env, doc string
 	secret         bool // never shown, never a literal in the file
 	isPath         bool // a leading ~/ means the home directory
+	private        bool // the path of a file that holds a secret
 	emptyMeans     bool // an empty string is a value of its own
 	ptr            any  // *string, *Secret, …
 }
@@ -89,7 +95,7 @@ func walk(out []field, section reflect.Value, path string, env map[any]string) [
 		}
 		_, secret := ptr.(*Secret)
 		out = append(out, field{path: path + name, env: variable, doc: tag.Get("desc"), secret: secret,
-			isPath: tag.Get("path") != "", emptyMeans: tag.Get("empty") != "", ptr: ptr})
+			isPath: tag.Get("path") != "", private: tag.Get("private") != "", emptyMeans: tag.Get("empty") != "", ptr: ptr})
 	}
 	return out
 }

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -240,6 +242,117 @@ func TestWhichFile(t *testing.T) {
 	}
 	if _, _, err = config.Load(opts); err != nil {
 		t.Errorf("Load of 1 MiB = %v", err)
+	}
+}
+
+// TestOnlyFilesAreRead holds that no command waits for a pipe and that a broken
+// mount does not read as a missing file, which would be fine.
+func TestOnlyFilesAreRead(t *testing.T) {
+	t.Parallel()
+	opts := options(t, minimal, required[0])
+	at := func(name string) string { return filepath.Join(opts.Dir, name) }
+	err := errors.Join(syscall.Mkfifo(at("pipe"), 0o600), os.Symlink("config.yaml", at("link")),
+		os.Mkdir(at("sub"), 0o700), os.Symlink("../none", at("sub/config.yaml")), os.WriteFile(at("empty"), []byte(" \n"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Path = "pipe"
+	_, _, err = config.Load(opts)
+	wantProblems(t, err, "pipe: cannot be read: is a pipe, a socket or a device; fix: name a readable file with --config or FOCUS_CONFIG")
+
+	opts.Path = "link"
+	if c, _, err := config.Load(opts); err != nil || c.File() != "link" {
+		t.Errorf("Load of a link = %v", err)
+	}
+
+	opts.Path, opts.Environ = "empty", required
+	c, warnings, err := config.Load(opts)
+	if err != nil || c.File() != "empty" {
+		t.Fatal(err)
+	}
+	wantWarnings(t, warnings, "empty: is empty: every value is a default or comes from a variable; fix: write the configuration into it, or remove it")
+
+	opts.Path = os.DevNull
+	if c, warnings, err := config.Load(opts); err != nil || len(warnings) > 0 || c.File() != "" {
+		t.Errorf("Load of no file = %v, %v", err, warnings)
+	}
+
+	opts.Path, opts.Dir = "", at("sub")
+	_, _, err = config.Load(opts)
+	wantProblems(t, err, "config.yaml: cannot be read: is a link to nothing; fix: name a readable file with --config or FOCUS_CONFIG")
+}
+
+// TestFilesWithSecretsAreForTheirOwner tries each file that holds a secret.
+func TestFilesWithSecretsAreForTheirOwner(t *testing.T) {
+	t.Parallel()
+	opts := options(t, "nats: {url: \"tls://a\", nkey_file: nkey, tls: {cert: cert, key: key}}", append(append([]string{}, required...),
+		"FOCUS_S3_ACCESS_KEY_ID_FILE=id", "FOCUS_S3_SECRET_ACCESS_KEY_FILE=secret")...)
+	for _, name := range []string{"nkey", "cert", "key", "id", "secret"} {
+		path := filepath.Join(opts.Dir, name)
+		if err := errors.Join(os.WriteFile(path, []byte("x"), 0o600), os.Chmod(path, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, err := config.Load(opts)
+	want := `config.yaml:1:24: nats.nkey_file: the file "DIR/nkey" cannot be used: it is open to other users (mode 0644); fix: chmod 600 DIR/nkey
+config.yaml:1:59: nats.tls.key: the file "DIR/key" cannot be used: it is open to other users (mode 0644); fix: chmod 600 DIR/key
+FOCUS_S3_ACCESS_KEY_ID_FILE: s3.access_key_id: the file "DIR/id" cannot be used: it is open to other users (mode 0644); fix: chmod 600 DIR/id
+FOCUS_S3_SECRET_ACCESS_KEY_FILE: s3.secret_access_key: the file "DIR/secret" cannot be used: it is open to other users (mode 0644); fix: chmod 600 DIR/secret`
+	wantProblems(t, err, strings.ReplaceAll(want, "DIR", opts.Dir))
+
+	// systemd's credentials, named by the file and by a variable, have modes of their own.
+	opts.Environ = append(opts.Environ, "CREDENTIALS_DIRECTORY="+opts.Dir, "FOCUS_NATS_NKEY_FILE="+opts.Dir+"/nkey")
+	if _, _, err := config.Load(opts); err != nil {
+		t.Errorf("Load with credentials = %v", err)
+	}
+	yaml := "nats: {url: \"tls://a\", nkey_file: \"${CREDENTIALS_DIRECTORY}/nkey\"}"
+	if err := os.WriteFile(filepath.Join(opts.Dir, "config.yaml"), []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opts.Environ = slices.DeleteFunc(opts.Environ, func(s string) bool { return strings.HasPrefix(s, "FOCUS_NATS") })
+	c, _, err := config.Load(opts)
+	if err != nil || c.NATS.NkeyFile != opts.Dir+"/nkey" || c.S3.SecretAccessKey.Reveal() != "x" {
+		t.Errorf("Load with ${CREDENTIALS_DIRECTORY} = %v", err)
+	}
+	if got, want := c.Origin("nats.nkey_file"), "config.yaml:1:24 (${CREDENTIALS_DIRECTORY})"; got != want {
+		t.Errorf("Origin = %s, want %s", got, want)
+	}
+}
+
+// The files of the providers' tools are not ours to refuse.
+func TestOpenFilesOfOtherToolsAreNamed(t *testing.T) {
+	t.Parallel()
+	opts := options(t, "", required[1:]...)
+	for _, dir := range []string{".oci", ".aws"} {
+		if err := os.Mkdir(filepath.Join(opts.Dir, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{".oci/config", ".aws/credentials", "other"} {
+		path := filepath.Join(opts.Dir, name)
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opts.Environ = append(opts.Environ, "HOME="+opts.Dir)
+	for _, tt := range []struct {
+		env  []string
+		want string
+	}{
+		{nil, `the file "DIR/.oci/config" is open to other users; fix: chmod 600 DIR/.oci/config
+the file "DIR/.aws/credentials" is open to other users; fix: chmod 600 DIR/.aws/credentials`},
+		{[]string{"FOCUS_OCI_CONFIG_FILE=~/other", "FOCUS_S3_ACCESS_KEY_ID=a", "FOCUS_S3_SECRET_ACCESS_KEY=b"},
+			`FOCUS_OCI_CONFIG_FILE: oci.config_file: the file "DIR/other" is open to other users; fix: chmod 600 DIR/other`},
+		{[]string{"OCI_CONFIG_FILE=" + opts.Dir + "/none", "AWS_SHARED_CREDENTIALS_FILE=" + opts.Dir + "/other"},
+			`AWS_SHARED_CREDENTIALS_FILE: the file "DIR/other" is open to other users; fix: chmod 600 DIR/other`},
+	} {
+		opts := opts
+		opts.Environ = append(append([]string{}, opts.Environ...), tt.env...)
+		_, warnings, err := config.Load(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantWarnings(t, warnings, strings.ReplaceAll(tt.want, "DIR", opts.Dir))
 	}
 }
 
