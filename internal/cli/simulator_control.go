@@ -23,7 +23,7 @@ const controlAddress = "127.0.0.1:9083"
 
 func (a *app) simulatorCheckCommand() *cobra.Command {
 	var control string
-	var live, asJSON bool
+	var asJSON bool
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use: "check", Short: "Compare both sides of a running simulator (exit 1: they differ)", Args: cobra.NoArgs,
@@ -31,9 +31,6 @@ func (a *app) simulatorCheckCommand() *cobra.Command {
 destination byte for byte, nothing else is, and no upload was left open.`,
 		Example: "  oracle-focus-agent simulator check --wait 2m",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if live {
-				return a.simulatorLives(cmd.Context(), control)
-			}
 			c, err := a.compared(cmd.Context(), control, wait)
 			if err != nil {
 				return err
@@ -52,7 +49,6 @@ destination byte for byte, nothing else is, and no upload was left open.`,
 	addControl(cmd, &control)
 	cmd.Flags().DurationVar(&wait, "wait", 0, "wait so long for both sides to be equal")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the comparison as JSON")
-	cmd.Flags().BoolVar(&live, "live", false, "ask only whether the simulator answers")
 	return cmd
 }
 
@@ -120,14 +116,6 @@ func (a *app) printComparison(c *simulator.Comparison) error {
 	return w.Flush()
 }
 
-func (a *app) simulatorLives(ctx context.Context, control string) error {
-	if err := askControl(ctx, http.MethodGet, control+"/livez", nil, nil); err != nil {
-		return err
-	}
-	fmt.Fprintln(a.env.Stdout, "ok")
-	return nil
-}
-
 // askControl asks a simulator. No proxy of the environment comes between: it is
 // on this host or beside it.
 func askControl(ctx context.Context, method, url string, in, out any) error {
@@ -151,9 +139,6 @@ func askControl(ctx context.Context, method, url string, in, out any) error {
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		return errors.New("the simulator refuses: " + strings.TrimSpace(string(text)))
-	}
-	if out == nil {
-		return nil
 	}
 	return json.NewDecoder(resp.Body).Decode(out)
 }
