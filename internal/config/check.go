@@ -103,6 +103,20 @@ type bound struct {
 	unit          string
 }
 
+func (b bound) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s to %s %s", digits(b.lo), digits(b.hi), b.unit))
+}
+
+// limits is the range of a key, where it has one.
+func limits(key string) (bound, bool) {
+	all := bounds(Default())
+	i := slices.IndexFunc(all, func(b bound) bool { return b.key == key })
+	if i < 0 {
+		return bound{}, false
+	}
+	return all[i], true
+}
+
 const day = 24 * 60 * 60
 
 func bounds(c *Config) []bound {
@@ -131,12 +145,11 @@ func bounds(c *Config) []bound {
 
 func (l *loader) checkRanges() {
 	for _, b := range bounds(l.cfg) {
-		fix := strings.TrimSpace(fmt.Sprintf("use %s to %s %s", digits(b.lo), digits(b.hi), b.unit))
 		switch {
 		case b.value < b.lo:
-			l.refuse(b.key, "is too small", fix)
+			l.refuse(b.key, "is too small", "use "+b.String())
 		case b.value > b.hi:
-			l.refuse(b.key, "is too large", fix)
+			l.refuse(b.key, "is too large", "use "+b.String())
 		}
 	}
 }

@@ -15,17 +15,17 @@ package config
 // check.go: the file, the environment and the documentation follow from the
 // tags.
 type Config struct {
-	OCI      OCI      `yaml:"oci" split_words:"true"`
-	S3       S3       `yaml:"s3" split_words:"true"`
-	Agent    Agent    `yaml:"agent" split_words:"true"`
-	Retry    Retry    `yaml:"retry" split_words:"true"`
-	Logging  Logging  `yaml:"logging" split_words:"true"`
-	State    State    `yaml:"state" split_words:"true"`
-	NATS     NATS     `yaml:"nats" split_words:"true"`
-	Naming   Naming   `yaml:"naming" split_words:"true"`
-	HTTP     HTTP     `yaml:"http" split_words:"true"`
-	Alerts   Alerts   `yaml:"alerts" split_words:"true"`
-	Advanced Advanced `yaml:"advanced" split_words:"true"`
+	OCI      OCI      `yaml:"oci" split_words:"true" desc:"The source: Oracle's bucket of FOCUS reports"`
+	S3       S3       `yaml:"s3" split_words:"true" desc:"The destination: Umbrella's bucket"`
+	Agent    Agent    `yaml:"agent" split_words:"true" desc:"How often and how much"`
+	Retry    Retry    `yaml:"retry" split_words:"true" desc:"After a failure"`
+	Logging  Logging  `yaml:"logging" split_words:"true" desc:"Where log lines go and how they look"`
+	State    State    `yaml:"state" split_words:"true" desc:"What the agent keeps on disk"`
+	NATS     NATS     `yaml:"nats" split_words:"true" desc:"Queue and ledger"`
+	Naming   Naming   `yaml:"naming" split_words:"true" desc:"Names at the destination, below s3.bucket_path"`
+	HTTP     HTTP     `yaml:"http" split_words:"true" desc:"The listener for probes and metrics"`
+	Alerts   Alerts   `yaml:"alerts" split_words:"true" desc:"Who is told how it goes"`
+	Advanced Advanced `yaml:"advanced" split_words:"true" desc:"What few installations change"`
 
 	file    string
 	origins map[string]source
@@ -100,6 +100,7 @@ type NATS struct {
 	TLS         TLS      `yaml:"tls" split_words:"true"`
 	Prefix      string   `yaml:"prefix" split_words:"true" desc:"name of every stream, bucket and subject, so that installations can share a server"`
 	InboxPrefix string   `yaml:"inbox_prefix" split_words:"true" desc:"subject below which the answers of the server arrive; a server with roles gives each its own"`
+	Service     bool     `yaml:"service" split_words:"true" desc:"tell the status of each instance to whoever asks over NATS, as nats service ls does; needs permission to subscribe to $SRV.> and to answer"`
 	StoreDir    string   `yaml:"store_dir" split_words:"true" path:"true" desc:"files of the server inside the agent; empty: <state.dir>/nats"`
 	Replicas    int      `yaml:"replicas" split_words:"true" desc:"replicas of every stream: 1, 3 or 5"`
 	Manage      string   `yaml:"manage" split_words:"true" desc:"streams at start: create, verify or none; empty: create inside the agent, else verify"`
@@ -156,7 +157,7 @@ func Default() *Config {
 		Retry:   defaultRetry(),
 		Logging: Logging{Level: "INFO", MaxSizeMB: 100, BackupCount: 5, Format: "text"},
 		State:   State{RetentionDays: 30},
-		NATS:    NATS{Prefix: "focus", InboxPrefix: "_INBOX", Replicas: 1, AckWait: 300 * second},
+		NATS:    NATS{Prefix: "focus", InboxPrefix: "_INBOX", Service: true, Replicas: 1, AckWait: 300 * second},
 		Naming:  Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
 		Alerts:  Alerts{WebhookAfter: 60 * second},
 		Advanced: Advanced{ValidateFileSize: true, MaxFileSizeGB: 5, ChunkSizeBytes: 8 << 20,

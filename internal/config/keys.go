@@ -1,9 +1,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -20,6 +23,8 @@ type Key struct {
 	Env      string // FOCUS_S3_BUCKET_PATH
 	EnvFile  string // FOCUS_S3_SECRET_ACCESS_KEY_FILE, for secrets only
 	Type     string // text, secret, number, true or false, duration, date
+	Range    string // 60 to 604800 seconds; empty where any value of the type will do
+	Choices  []string
 	Default  string // as it would be written in the file; empty where there is none
 	Doc      string // one line
 	Required bool
@@ -30,7 +35,10 @@ func Keys() []Key {
 	all := fieldsOf(Default())
 	keys := make([]Key, len(all))
 	for i, f := range all {
-		keys[i] = Key{Path: f.path, Env: f.env, Type: strings.TrimPrefix(f.want(), "a "), Default: f.text(), Doc: f.doc, Required: required(f.path)}
+		keys[i] = Key{Path: f.path, Env: f.env, Type: strings.TrimPrefix(f.want(), "a "), Choices: choices(f.path), Default: f.text(), Doc: f.doc, Required: required(f.path)}
+		if b, ok := limits(f.path); ok {
+			keys[i].Range = b.String()
+		}
 		if f.secret {
 			keys[i].EnvFile = f.env + "_FILE"
 		}
@@ -61,6 +69,49 @@ func (c *Config) Value(key string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// A Setting is the value of one key and where it came from.
+type Setting struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"` // as it would be written in the file; of a secret always empty
+	Secret bool   `json:"secret,omitempty"`
+	Set    bool   `json:"set"` // there is a value
+	Origin string `json:"origin"`
+}
+
+// Settings are all keys in the order of the file, with the values that are in
+// effect: where an empty one stands for another, that one.
+func (c *Config) Settings() []Setting {
+	var out []Setting
+	for _, f := range fieldsOf(c) {
+		s := Setting{Key: f.path, Value: f.text(), Secret: f.secret, Set: f.text() != "", Origin: c.Origin(f.path)}
+		switch {
+		case f.secret:
+			s.Value = ""
+		case f.path == "nats.manage":
+			s.Value = c.Manage()
+		case f.path == "nats.store_dir" && c.Embedded():
+			s.Value = c.StoreDir()
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Judge is what is wrong with one value of a key, whatever the other keys say;
+// nil where nothing is.
+func Judge(key, value string) *Problem {
+	_, _, err := Load(Options{Path: os.DevNull, Environ: []string{"HOME=/"}, Overrides: map[string]string{key: value}})
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return nil
+	}
+	i := slices.IndexFunc(e.Problems, func(p Problem) bool { return p.Key == key })
+	if i < 0 {
+		return nil
+	}
+	return &e.Problems[i]
 }
 
 func required(path string) bool { return path == "oci.bucket" || path == "s3.bucket_path" }

@@ -74,42 +74,45 @@ func TestTestingFileStaysOnThisHost(t *testing.T) {
 	}
 }
 
+// acceptedValues are values in a file and what Load makes of them.
+var acceptedValues = []struct{ yaml, key, want string }{
+	{"oci: {prefix: FOCUS Reports}", "oci.prefix", "FOCUS Reports/"},
+	{`oci: {prefix: ""}`, "oci.prefix", ""},
+	{`oci: {profile: ""}`, "oci.profile", "DEFAULT"},
+	{`oci: {profile: no}`, "oci.profile", "no"},
+	{`oci: {namespace: 0123}`, "oci.namespace", "0123"},
+	{`naming: {separator: ""}`, "naming.separator", ""},
+	{`naming: {date_format: "%Y/%m-%d%%"}`, "naming.date_format", "%Y/%m-%d%%"},
+	{"agent: {poll_interval: 90.5}", "agent.poll_interval", "1m30.5s"},
+	{"agent: {poll_interval: 1h30m}", "agent.poll_interval", "1h30m"},
+	{"agent: {poll_interval: \"600\"}", "agent.poll_interval", "10m"},
+	{"agent: {since: 2026-03-01}", "agent.since", "2026-03-01"},
+	{"agent: {since: \"\"}", "agent.since", ""},
+	{"agent: {daemon_mode: Off}", "agent.daemon_mode", "false"},
+	{"agent: {lookback_days: &d 12}\nstate: {retention_days: *d}", "state.retention_days", "12"},
+	{"advanced: {chunk_size_bytes: 8_388_608}", "advanced.chunk_size_bytes", "8388608"},
+	{"advanced: {max_file_size_gb: 1.5}", "advanced.max_file_size_gb", "1.5"},
+	{"s3: {endpoint: 'https://s3.example.com:9000/'}", "s3.endpoint", "https://s3.example.com:9000"},
+	{"s3: {endpoint: 'http://localhost:9000'}", "s3.endpoint", "http://localhost:9000"},
+	{"s3: {endpoint: 'http://[::1]:9000'}", "s3.endpoint", "http://[::1]:9000"},
+	{"s3: {endpoint: 'http://minio:9000'}\nadvanced: {allow_insecure_endpoint: true}", "s3.endpoint", "http://minio:9000"},
+	{"nats: {url: 'wss://a, wss://b:443'}", "nats.url", "wss://a,wss://b:443"},
+	{"nats: {inbox_prefix: _INBOX_copier.a}", "nats.inbox_prefix", "_INBOX_copier.a"},
+	{"http: {listen: 'localhost:0'}", "http.listen", "localhost:0"},
+	{"http: {listen: ':9464'}", "http.listen", ":9464"},
+	{"http: {listen: '[::]:9464'}", "http.listen", "[::]:9464"},
+	{"alerts: {webhook_after: 0}", "alerts.webhook_after", "0s"},
+	{"logging: {level: info+2}", "logging.level", "info+2"},
+	{"logging: {level: critical}", "logging.level", "critical"},
+	{"{}", "oci.name", "main"},
+	{"", "oci.name", "main"},
+	{"# nothing", "oci.name", "main"},
+	{"\ufeffoci: {name: bom}", "oci.name", "bom"},
+}
+
 func TestAcceptedValues(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ yaml, key, want string }{
-		{"oci: {prefix: FOCUS Reports}", "oci.prefix", "FOCUS Reports/"},
-		{`oci: {prefix: ""}`, "oci.prefix", ""},
-		{`oci: {profile: ""}`, "oci.profile", "DEFAULT"},
-		{`oci: {profile: no}`, "oci.profile", "no"},
-		{`oci: {namespace: 0123}`, "oci.namespace", "0123"},
-		{`naming: {separator: ""}`, "naming.separator", ""},
-		{`naming: {date_format: "%Y/%m-%d%%"}`, "naming.date_format", "%Y/%m-%d%%"},
-		{"agent: {poll_interval: 90.5}", "agent.poll_interval", "1m30.5s"},
-		{"agent: {poll_interval: 1h30m}", "agent.poll_interval", "1h30m"},
-		{"agent: {poll_interval: \"600\"}", "agent.poll_interval", "10m"},
-		{"agent: {since: 2026-03-01}", "agent.since", "2026-03-01"},
-		{"agent: {since: \"\"}", "agent.since", ""},
-		{"agent: {daemon_mode: Off}", "agent.daemon_mode", "false"},
-		{"agent: {lookback_days: &d 12}\nstate: {retention_days: *d}", "state.retention_days", "12"},
-		{"advanced: {chunk_size_bytes: 8_388_608}", "advanced.chunk_size_bytes", "8388608"},
-		{"advanced: {max_file_size_gb: 1.5}", "advanced.max_file_size_gb", "1.5"},
-		{"s3: {endpoint: 'https://s3.example.com:9000/'}", "s3.endpoint", "https://s3.example.com:9000"},
-		{"s3: {endpoint: 'http://localhost:9000'}", "s3.endpoint", "http://localhost:9000"},
-		{"s3: {endpoint: 'http://[::1]:9000'}", "s3.endpoint", "http://[::1]:9000"},
-		{"s3: {endpoint: 'http://minio:9000'}\nadvanced: {allow_insecure_endpoint: true}", "s3.endpoint", "http://minio:9000"},
-		{"nats: {url: 'wss://a, wss://b:443'}", "nats.url", "wss://a,wss://b:443"},
-		{"nats: {inbox_prefix: _INBOX_copier.a}", "nats.inbox_prefix", "_INBOX_copier.a"},
-		{"http: {listen: 'localhost:0'}", "http.listen", "localhost:0"},
-		{"http: {listen: ':9464'}", "http.listen", ":9464"},
-		{"http: {listen: '[::]:9464'}", "http.listen", "[::]:9464"},
-		{"alerts: {webhook_after: 0}", "alerts.webhook_after", "0s"},
-		{"logging: {level: info+2}", "logging.level", "info+2"},
-		{"logging: {level: critical}", "logging.level", "critical"},
-		{"{}", "oci.name", "main"},
-		{"", "oci.name", "main"},
-		{"# nothing", "oci.name", "main"},
-		{"\ufeffoci: {name: bom}", "oci.name", "bom"},
-	} {
+	for _, tt := range acceptedValues {
 		c := mustLoad(t, tt.yaml)
 		if got, ok := c.Value(tt.key); got != tt.want || !ok {
 			t.Errorf("%s: %s = %q, want %q", tt.yaml, tt.key, got, tt.want)

@@ -57,7 +57,7 @@ func table() map[string]room {
 			uses:  []string{"messages", "scanner", "copier", "internal/network", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 			tests: []string{"internal/simulator", "internal/versitygw"},
 		},
-		"internal/config":  {uses: []string{"messages", "internal/keyfile", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}},
+		"internal/config":  {uses: []string{"messages", "internal/keyfile", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}, tests: []string{"github.com/santhosh-tekuri/jsonschema/v6"}},
 		"internal/logging": {uses: []string{"github.com/DeRuina/timberjack", "gopkg.in/natefinch/lumberjack.v2", "golang.org/x"}},
 		"internal/agent":   {uses: []string{"messages", "scanner", "copier", "golang.org/x"}},
 		"internal/web": {
