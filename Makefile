@@ -3,13 +3,21 @@
 GO ?= go
 TOOLS := bin/versitygw bin/staticcheck
 
-.PHONY: help build test check demo bench fuzz clean
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+DEMO := $(COMPOSE) --env-file deploy/demo.env
+# In a clone, the version stands in the programs.
+STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo -buildvcs=true)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
+
+.PHONY: help build test check demo bench fuzz clean image image-context up down
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
 build: ## build the three programs into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build $(STAMP) -trimpath -o bin/ ./cmd/...
 
 demo: build ## show the main job: thirty days of reports from OCI to S3, no account needed
 	bin/oracle-focus-agent demo
@@ -35,6 +43,30 @@ fuzz: ## fuzz each decoder and encoder for ten seconds
 # Programs that the tests use, at the versions pinned in internal/tools.
 $(TOOLS): internal/tools/go.mod
 	cd internal/tools && $(GO) build -o ../../bin/ $$(awk '/^tool \(/{f=1;next} /^\)/{f=0} f' go.mod | grep /$(@F)$$)
+
+image: image-context ## build the two container images; needs Docker, and no image registry
+	for target in agent nats; do \
+		docker build --quiet --target $$target --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --file deploy/image/Dockerfile \
+			--tag oracle-focus-agent$$(test $$target = agent || echo -nats):dev bin/image || exit 1; done
+	@docker images --filter reference='oracle-focus-agent*' --format '{{.Repository}}:{{.Tag}} {{.Size}}'
+
+# What the images hold: static programs, and the directories that volumes are mounted on.
+image-context:
+	rm -rf bin/image
+	mkdir -p $(addprefix bin/image/root/,data simulator etc/ssl/certs $(addprefix keys/,ca server scanner copier agent viewer admin system))
+	cp $(CA_BUNDLE) bin/image/root/etc/ssl/certs/ca-certificates.crt
+	CGO_ENABLED=0 $(GO) build $(STAMP) -trimpath -ldflags '-s -w' -o bin/image/ ./cmd/oracle-focus-agent
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/image/ github.com/nats-io/nats-server/v2
+	cd internal/tools && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../bin/image/ github.com/nats-io/natscli/nats
+
+up: image ## start the stack with a simulated OCI and S3: no account needed
+	$(DEMO) up -d --remove-orphans
+	@echo 'look:  $(DEMO) ps;  $(DEMO) logs -f copier;  curl http://127.0.0.1:9464/metrics'
+	@echo 'more:  $(DEMO) up -d --scale copier=6'
+	@echo 'check: $(DEMO) exec simulator /oracle-focus-agent simulator check'
+
+down: ## stop the stack of `make up` and remove its data
+	$(DEMO) down --volumes --remove-orphans
 
 clean: ## remove what was built
 	rm -rf bin

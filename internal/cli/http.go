@@ -14,6 +14,7 @@ import (
 	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/notify"
 	"oracle-focus-agent/internal/web"
 	"oracle-focus-agent/messages"
 	"oracle-focus-agent/scanner"
@@ -50,7 +51,8 @@ func newMonitor(cfg *config.Config, role string, log *slog.Logger) (*monitor, er
 	}
 	m := &monitor{role: role, does: web.Role{Scans: role != "copier", Copies: role != "scanner"}, started: time.Now().UTC()}
 	m.scan = web.Check{Name: "source", State: web.Pending, Since: m.started, Detail: "no scan has ended yet"}
-	m.metrics = web.NewMetrics(m.does, version(), web.Sources{
+	about := web.About{Version: version(), Revision: revision(), Route: cfg.OCI.Name, Interval: cfg.Agent.PollInterval.Std()}
+	m.metrics = web.NewMetrics(m.does, about, web.Sources{
 		Queue: m.askQueue, InFlight: m.inFlight, Gate: m.gate, Parts: m.parts,
 	})
 	var err error
@@ -87,6 +89,13 @@ func (m *monitor) event(e copier.Event) {
 	}
 }
 
+// notified takes the end of a request to an address of the alerts.
+func (m *monitor) notified(k notify.Kind, err error) {
+	if m != nil {
+		m.metrics.Notified(string(k), err)
+	}
+}
+
 // scanned takes the end of a scan of the loop.
 func (m *monitor) scanned(st scanner.Stats, err error) {
 	if m == nil {
@@ -108,6 +117,43 @@ func (m *monitor) count(st scanner.Stats, err error) {
 	if m != nil {
 		m.metrics.Scanned(st, err)
 	}
+}
+
+// violated takes something that must never happen.
+func (m *monitor) violated(i messages.Invariant) {
+	if m != nil {
+		m.metrics.Violated(i)
+	}
+}
+
+// uploadsTime bounds the look at the open uploads, for which the next scan waits.
+const uploadsTime = 10 * time.Second
+
+// lookAtUploads reads what the ledger notes of open uploads. It is asked after a
+// scan and not at each scrape, since each file that was ever sent in parts has left
+// a trace there that has to be read.
+func (m *monitor) lookAtUploads(ctx context.Context, ledger *nats.Ledger, log *slog.Logger) {
+	if m == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, uploadsTime)
+	defer cancel()
+	notes, err := ledger.Uploads(ctx)
+	if err != nil {
+		m.metrics.NoUploads()
+		log.Warn("the open uploads are not known", "err", err)
+		return
+	}
+	open, oldest := 0, time.Time{}
+	for _, n := range notes {
+		if open += len(n.Upload.Abandoned); n.Upload.ID != "" {
+			open++
+		}
+		if at := n.Upload.Started; !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
+			oldest = at
+		}
+	}
+	m.metrics.Uploads(open, oldest)
 }
 
 // ready judges each dependency. Its details hold classes of errors, which give
@@ -195,6 +241,7 @@ func (m *monitor) askQueue(ctx context.Context) (web.Queue, error) {
 	return web.Queue{
 		Live: s.Live.Waiting, Backfill: s.Backfill.Waiting,
 		InFlight: s.Live.InFlight + s.Backfill.InFlight, Dead: s.Dead,
+		OldestLive: s.Live.Oldest, OldestBackfill: s.Backfill.Oldest,
 	}, err
 }
 
@@ -224,13 +271,23 @@ const healthWait = 5 * time.Second
 
 func (a *app) healthcheckCommand() *cobra.Command {
 	var live bool
+	var url string
 	cmd := &cobra.Command{
 		Use: "healthcheck", Short: "Ask the agent at http.listen whether it is ready (exit 1: it is not)", Args: cobra.NoArgs,
 		Long: `Ask the agent that listens at http.listen on this host whether it is ready, print
-one line and end with 0 or 1: for the health checks of containers without a shell.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.healthcheck(cmd.Context(), live) },
+one line and end with 0 or 1: for the health checks of containers without a shell.
+--url asks any other server that answers 200 when it is well, such as
+http://127.0.0.1:8222/healthz?js-enabled-only=true of nats-server.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if url != "" {
+				return a.probe(cmd.Context(), url)
+			}
+			return a.healthcheck(cmd.Context(), live)
+		},
 	}
 	cmd.Flags().BoolVar(&live, "live", false, "ask only whether the process is alive")
+	cmd.Flags().StringVar(&url, "url", "", "ask this address, and read no configuration")
+	cmd.MarkFlagsMutuallyExclusive("live", "url")
 	return cmd
 }
 
@@ -246,9 +303,13 @@ func (a *app) healthcheck(ctx context.Context, live bool) error {
 	if live {
 		path = web.LivePath
 	}
+	return a.probe(ctx, web.Address(cfg.HTTP.Listen)+path)
+}
+
+func (a *app) probe(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, healthWait)
 	defer cancel()
-	line, err := web.Ask(ctx, cfg.HTTP.Listen, path)
+	line, err := web.Ask(ctx, url)
 	if err != nil {
 		return &coded{exitError, err}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -278,4 +279,21 @@ func TestAPortThatIsTakenIsAConfigurationError(t *testing.T) {
 	for _, role := range []string{"scanner", "copier"} {
 		w.run(t, role).want(t, 2)
 	}
+}
+
+// A container of another server is probed by the same program.
+func TestHealthcheckAsksAnyAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	well := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery != "js-enabled-only=true" {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprintln(rw, `{"status":"ok"}`)
+	}))
+	defer well.Close()
+	if r := w.run(t, "healthcheck", "--url", well.URL+"/healthz?js-enabled-only=true").want(t, 0); r.stdout != "{\"status\":\"ok\"}\n" {
+		t.Errorf("healthcheck says %q", r.stdout+r.stderr)
+	}
+	w.run(t, "healthcheck", "--url", well.URL+"/healthz").want(t, 1)
 }

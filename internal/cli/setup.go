@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -9,10 +10,12 @@ import (
 	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/internal/natsserver"
+	"oracle-focus-agent/internal/simulator"
 )
 
 func (a *app) setupCommand() *cobra.Command {
 	var server natsserver.Options
+	var identity string
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Create or compare the streams, consumers and the ledger in NATS", Args: cobra.NoArgs,
 		Long: `Create the streams, consumers and the key-value bucket in NATS, or compare those
@@ -28,7 +31,7 @@ where it lacks a host or has less than 30 days left.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case server.Dir != "":
-				return a.setupServer(server)
+				return errors.Join(a.setupServer(server), a.setupSimulator(identity))
 			case cmd.Flags().Changed("host") || cmd.Flags().Changed("store-dir"):
 				return &coded{exitConfig, errors.New("--host and --store-dir are for the server that --nats-config writes for; add --nats-config DIR")}
 			}
@@ -38,7 +41,20 @@ where it lacks a host or has less than 30 days left.`,
 	cmd.Flags().StringVar(&server.Dir, "nats-config", "", "write the files of a nats-server below this directory, and end")
 	cmd.Flags().StringSliceVar(&server.Hosts, "host", []string{"nats", "localhost", "127.0.0.1"}, "names and addresses that clients reach that server at")
 	cmd.Flags().StringVar(&server.StoreDir, "store-dir", "/data", "where that server keeps its streams")
+	cmd.Flags().StringVar(&identity, "simulator", "", "with --nats-config: also write the identity of the demo's simulator there")
+	_ = cmd.Flags().MarkHidden("simulator")
 	return cmd
+}
+
+// setupSimulator is for the demo's stack, whose scanner and copiers find their
+// API key as they find their keys for NATS: made before they start.
+func (a *app) setupSimulator(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return a.simulate(context.Background(), simulate{dir: dir, identityOnly: true, Options: simulator.Options{
+		OCIAddress: "0.0.0.0:9081", S3Address: "0.0.0.0:9082", Advertise: "simulator",
+	}})
 }
 
 func (a *app) setup(cmd *cobra.Command) (err error) {

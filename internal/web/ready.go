@@ -104,15 +104,16 @@ func (t *Tracker) Track(c Check, now time.Time) Check {
 	return c
 }
 
-// Ask requests a probe of the process that listens at listen and returns one
-// line on the outcome. An error is an outcome that is not well.
-func Ask(ctx context.Context, listen, path string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(listen)+path, nil)
+// Ask requests a probe and returns one line on the outcome. An error is an
+// outcome that is not well.
+func Ask(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
 	// No proxy of the environment: the process is on this host.
 	transport := &http.Transport{DisableKeepAlives: true}
+	path := req.URL.Path
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return "", fmt.Errorf("%s does not answer: %w", path, err)
@@ -151,11 +152,12 @@ func summary(body []byte) string {
 	return word + ": " + strings.Join(parts, ", ")
 }
 
-// reachable is where a process that listens at listen can be asked from its own host.
-func reachable(listen string) string {
+// Address is the URL at which a process that listens at listen can be asked from
+// its own host.
+func Address(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return listen
+		return "http://" + listen
 	}
 	switch addr, err := netip.ParseAddr(host); {
 	case host == "", err == nil && addr.Is4() && addr.IsUnspecified():
@@ -163,5 +165,5 @@ func reachable(listen string) string {
 	case err == nil && addr.IsUnspecified():
 		host = "::1"
 	}
-	return net.JoinHostPort(host, port)
+	return "http://" + net.JoinHostPort(host, port)
 }

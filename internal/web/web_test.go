@@ -74,14 +74,14 @@ func TestALivingProcessIsAliveWhateverItDependsOn(t *testing.T) {
 				t.Errorf("readyz = %s (%v)", body, err)
 			}
 		}
-		line, err := web.Ask(t.Context(), s.Addr(), web.ReadyPath)
+		line, err := web.Ask(t.Context(), web.Address(s.Addr())+web.ReadyPath)
 		if err != nil {
 			line = err.Error()
 		}
 		if line != tt.line || (err == nil) != (tt.code == 200) {
 			t.Errorf("Ask = %q, want %q", line, tt.line)
 		}
-		if line, err := web.Ask(t.Context(), s.Addr(), web.LivePath); line != "ok" || err != nil {
+		if line, err := web.Ask(t.Context(), web.Address(s.Addr())+web.LivePath); line != "ok" || err != nil {
 			t.Errorf("Ask for life = %q, %v", line, err)
 		}
 	}
@@ -100,7 +100,7 @@ func TestAPortThatIsTakenIsAnError(t *testing.T) {
 		t.Error("two servers listen on one port")
 	}
 	s.Close()
-	if _, err := web.Ask(t.Context(), s.Addr(), web.LivePath); err == nil || !strings.Contains(err.Error(), "does not answer") {
+	if _, err := web.Ask(t.Context(), web.Address(s.Addr())+web.LivePath); err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("Ask of a closed server = %v", err)
 	}
 }
@@ -115,7 +115,7 @@ func TestEveryInterfaceIsAskedOnLoopback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := web.Ask(t.Context(), net.JoinHostPort(host, port), web.ReadyPath); err != nil {
+		if _, err := web.Ask(t.Context(), web.Address(net.JoinHostPort(host, port))+web.ReadyPath); err != nil {
 			t.Errorf("listening on %q: %v", host, err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestAskEndsWithItsContext(t *testing.T) {
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := web.Ask(ctx, l.Addr().String(), web.LivePath); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := web.Ask(ctx, web.Address(l.Addr().String())+web.LivePath); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Ask = %v, want the end of the context", err)
 	}
 }

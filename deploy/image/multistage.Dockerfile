@@ -1,0 +1,46 @@
+# The same two images where an image registry can be reached, from the sources:
+#
+#   docker build -f deploy/image/multistage.Dockerfile --target agent -t oracle-focus-agent:dev .
+#   docker build -f deploy/image/multistage.Dockerfile --target nats -t oracle-focus-agent-nats:dev .
+
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY . .
+RUN make image-context
+
+FROM scratch AS nats
+COPY --from=build --chown=65532:65532 /src/bin/image/root/ /
+COPY --from=build /src/bin/image/nats-server /src/bin/image/nats /src/bin/image/oracle-focus-agent /
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="oracle-focus-agent-nats" \
+      org.opencontainers.image.description="nats-server for oracle-focus-agent" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.licenses="Apache-2.0"
+USER 65532:65532
+ENV PATH=/
+WORKDIR /data
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=5 CMD ["/oracle-focus-agent", "healthcheck", "--url", "http://127.0.0.1:8222/healthz?js-enabled-only=true"]
+ENTRYPOINT ["/nats-server"]
+CMD ["--config", "/keys/server/nats.conf"]
+
+FROM scratch AS agent
+COPY --from=build --chown=65532:65532 /src/bin/image/root/ /
+COPY --from=build /src/bin/image/oracle-focus-agent /
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="oracle-focus-agent" \
+      org.opencontainers.image.description="Oracle FOCUS cost reports to Umbrella" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.licenses="Apache-2.0"
+USER 65532:65532
+ENV PATH=/ FOCUS_HTTP_LISTEN=0.0.0.0:9464 FOCUS_STATE_DIR=/data FOCUS_LOGGING_FORMAT=json
+WORKDIR /data
+EXPOSE 9464
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 CMD ["/oracle-focus-agent", "healthcheck"]
+ENTRYPOINT ["/oracle-focus-agent"]
+CMD ["run"]
