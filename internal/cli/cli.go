@@ -80,7 +80,7 @@ Exit codes: 0 success · 1 error, or a file failed · 2 configuration ·
 		return err
 	}
 	root.AddCommand(a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(),
-		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand())
+		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand())
 	return root
 }
 

@@ -89,6 +89,10 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 		return err
 	}
 	defer r.monitor.close()
+	if r.alerts, err = newAlerts(ctx, cfg, name, r.monitor, log); err != nil {
+		return err
+	}
+	defer r.alerts.close()
 	if err := r.open(ctx, name, c); err != nil {
 		return interrupted(ctx, err)
 	}
@@ -125,11 +129,13 @@ func (r *route) running() *running {
 	g.copies = r.copier()
 	g.copies.Observe = g.event
 	r.monitor.attach(g)
+	r.alerts.attach(g)
 	return g
 }
 
 func (g *running) gateChanged(s copier.GateState) {
 	g.board.Gate(s)
+	g.alerts.gate(s)
 	if s.Open {
 		g.log.Error("the "+string(s.Side)+" fails for every file; waiting for it", "class", s.Class, "err", s.Err)
 		return
@@ -152,6 +158,7 @@ func (g *running) event(e copier.Event) {
 
 func (g *running) scan(ctx context.Context) {
 	s := g.scanner()
+	s.Observe = g.alerts.found
 	s.Finished = g.scanned
 	s.Run(ctx)
 }
@@ -163,6 +170,7 @@ func (g *running) scanned(st scanner.Stats, err error) {
 	}
 	g.board.Scanned(st, err, time.Now().Add(wait))
 	g.monitor.scanned(st, err)
+	g.alerts.scanned(st, err)
 	if err == nil {
 		g.log.Info("sync complete", "scan", st.Scan, "discovered", st.Discovered, "queued", st.Published+st.Queued,
 			"skipped", st.Done, "failed", st.Failed, "ineligible", ineligible(st), "elapsed", seconds(st.Seconds))
@@ -226,6 +234,10 @@ func (a *app) run(ctx context.Context, c change) (err error) {
 		return err
 	}
 	defer r.monitor.close()
+	if r.alerts, err = newAlerts(ctx, cfg, "run", r.monitor, log); err != nil {
+		return err
+	}
+	defer r.alerts.close()
 	if err := r.open(ctx, "run", c); err != nil {
 		return interrupted(ctx, err)
 	}

@@ -86,6 +86,7 @@ type route struct {
 	dest     *s3.Client
 	gate     *copier.Gate
 	monitor  *monitor // nil without http.listen
+	alerts   *alerts  // nil without an address to tell
 	unlock   func() error
 }
 
