@@ -76,7 +76,7 @@ type Setting struct {
 	Key    string `json:"key"`
 	Value  string `json:"value"` // as it would be written in the file; of a secret always empty
 	Secret bool   `json:"secret,omitempty"`
-	Set    bool   `json:"set"` // there is a value
+	Set    bool   `json:"set,omitempty"` // of a secret: there is one
 	Origin string `json:"origin"`
 }
 
@@ -85,7 +85,7 @@ type Setting struct {
 func (c *Config) Settings() []Setting {
 	var out []Setting
 	for _, f := range fieldsOf(c) {
-		s := Setting{Key: f.path, Value: f.text(), Secret: f.secret, Set: f.text() != "", Origin: c.Origin(f.path)}
+		s := Setting{Key: f.path, Value: f.text(), Secret: f.secret, Set: f.secret && f.text() != "", Origin: c.Origin(f.path)}
 		switch {
 		case f.secret:
 			s.Value = ""

@@ -7,12 +7,13 @@ import (
 
 // Problem is one thing that is wrong, where it stands and what to do.
 type Problem struct {
-	File         string // configuration file, when the problem stands in one or is missing from it
-	Line, Column int    // from 1; 0: the file as a whole
-	Key          string // path of the key, such as agent.poll_interval; may be empty
-	Origin       string // variable (FOCUS_…) or flag (--…) the value came from; empty for a file
-	Text         string // what is wrong
-	Fix          string // what to do
+	File   string `json:"file,omitempty"` // configuration file, when the problem stands in one or is missing from it
+	Line   int    `json:"line,omitempty"` // from 1, as Column; 0: the file as a whole
+	Column int    `json:"column,omitempty"`
+	Key    string `json:"key,omitempty"`    // path of the key, such as agent.poll_interval
+	Origin string `json:"origin,omitempty"` // variable (FOCUS_…) or flag (--…) the value came from; empty for a file
+	Text   string `json:"text"`             // what is wrong
+	Fix    string `json:"fix,omitempty"`    // what to do
 }
 
 // String is one line: where, key, text and fix.
