@@ -284,7 +284,7 @@ func TestAPortThatIsTakenIsAConfigurationError(t *testing.T) {
 // A container of another server is probed by the same program.
 func TestHealthcheckAsksAnyAddress(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, simulator.Options{})
 	well := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery != "js-enabled-only=true" {
 			rw.WriteHeader(http.StatusServiceUnavailable)
