@@ -78,6 +78,7 @@ func table() map[string]room {
 		"internal/keyfile":   {},
 		"internal/versitygw": {},
 		"internal/floors":    {},
+		"internal/deploy":    {tests: []string{"github.com/compose-spec/compose-go/v2"}},
 
 		// The only room that knows several adapters.
 		"internal/cli": {
