@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -178,13 +179,21 @@ func cmdArrived(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// nats starts an external server and sets NATS_URL; nats names prints what is on
-// it: streams, consumers, keys of the ledger.
+// nats starts an external server and sets NATS_URL; nats config FILE starts it with
+// that configuration; nats names prints what is on it: streams, consumers, keys of
+// the ledger.
 func cmdNATS(ts *testscript.TestScript, neg bool, args []string) {
 	l := labOf(ts)
 	switch {
 	case !neg && len(args) == 0:
 		ts.Setenv("NATS_URL", natstest.New(l.t, natstest.Listen()).Running().ClientURL())
+		l.environ = append(l.environ, "NATS_URL=")
+	case !neg && len(args) == 2 && args[0] == "config":
+		opts, err := server.ProcessConfigFile(ts.MkAbs(args[1]))
+		ts.Check(err)
+		opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
+		opts.StoreDir, opts.NoSigs, opts.NoLog = l.t.TempDir(), true, true
+		ts.Setenv("NATS_URL", natstest.New(l.t, func(o *server.Options) { *o = *opts }).Running().ClientURL())
 		l.environ = append(l.environ, "NATS_URL=")
 	case !neg && slices.Equal(args, []string{"names"}):
 		names, err := namesOn(ts.Getenv("NATS_URL"))
@@ -192,7 +201,7 @@ func cmdNATS(ts *testscript.TestScript, neg bool, args []string) {
 		slices.Sort(names)
 		fmt.Fprintln(ts.Stdout(), strings.Join(names, "\n"))
 	default:
-		ts.Fatalf("usage: nats [names]")
+		ts.Fatalf("usage: nats [names | config FILE]")
 	}
 }
 

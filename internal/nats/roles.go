@@ -99,9 +99,10 @@ func (t roleTable) viewer() Role {
 			slices.Concat(each("$JS.API.CONSUMER.NAMES.", streams...), each("$JS.API.CONSUMER.LIST.", streams...))...)},
 		{"see what they are and hold", append(t.look(), each("$JS.API.CONSUMER.INFO.", t.bucket()+".*", t.Dead.Name+".*")...)},
 		{"read messages and records", slices.Concat(t.peek(t.Files.Name), t.peek(t.Dead.Name), t.peek(t.bucket()))},
-		{"list, watch and page through records and dead letters", append(t.watch(),
-			each("$JS.API.CONSUMER.", "CREATE."+t.Dead.Name, "CREATE."+t.Dead.Name+".>", "MSG.NEXT."+t.Dead.Name+".*", "DELETE."+t.Dead.Name+".*")...)},
+		{"list and watch records", t.watch()},
+		{"page through records and dead letters", append(t.page(t.bucket()), t.page(t.Dead.Name)...)},
 		{"find instances and ask for their status", []string{"$SRV.>", t.prefix + ".*.status"}},
+		{"check the connection", []string{"$SYS.REQ.USER.INFO", r.InboxPrefix() + ".>"}},
 	}
 	r.Subscribe = []Grant{
 		{"answers", []string{r.InboxPrefix() + ".>"}},
@@ -140,6 +141,13 @@ func (t roleTable) watch() []string {
 	return slices.Concat(
 		each("$JS.API.CONSUMER.", "CREATE."+t.bucket()+".*.$KV."+t.State.Name+".>", "DELETE."+t.bucket()+".*"),
 		each("$JS.FC.", t.bucket()+".>", "*.*."+t.bucket()+".>"))
+}
+
+// page is a consumer that the nats command line makes to show a stream page by
+// page. Settling there removes nothing: neither stream is a work queue.
+func (t roleTable) page(stream string) []string {
+	return append(each("$JS.API.CONSUMER.", "CREATE."+stream+".>", "MSG.NEXT."+stream+".*", "DELETE."+stream+".*"),
+		each("$JS.ACK.", stream+".>", "*.*."+stream+".>")...)
 }
 
 func each(prefix string, rest ...string) (out []string) {

@@ -39,14 +39,15 @@ type site struct {
 	dir, url string
 }
 
-func newSite(t *testing.T, o natsserver.Options) *site {
+func newSite(t *testing.T, o natsserver.Options, change ...natstest.Option) *site {
 	t.Helper()
 	write(t, o)
-	return &site{t, o.Dir, serve(t, o.Dir).Running().ClientURL()}
+	return &site{t, o.Dir, serve(t, o.Dir, change...)}
 }
 
-// serve starts a server from nats.conf, on a free port and with files of the test.
-func serve(t *testing.T, dir string) *natstest.Server {
+// serve starts a server from nats.conf, on a free port and with files of the test,
+// and returns its URL.
+func serve(t *testing.T, dir string, change ...natstest.Option) (url string) {
 	t.Helper()
 	opts, err := server.ProcessConfigFile(filepath.Join(dir, "server", "nats.conf"))
 	if err != nil {
@@ -54,7 +55,8 @@ func serve(t *testing.T, dir string) *natstest.Server {
 	}
 	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
 	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
-	return natstest.New(t, func(o *server.Options) { *o = *opts })
+	config := func(o *server.Options) { *o = *opts }
+	return natstest.New(t, append([]natstest.Option{config}, change...)...).Running().ClientURL()
 }
 
 func (s *site) options(role string) nats.Options {
