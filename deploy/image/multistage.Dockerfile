@@ -41,6 +41,6 @@ ENV PATH=/ FOCUS_HTTP_LISTEN=0.0.0.0:9464 FOCUS_STATE_DIR=/data FOCUS_LOGGING_FO
 WORKDIR /data
 EXPOSE 9464
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 CMD ["/oracle-focus-agent", "healthcheck"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/oracle-focus-agent", "healthcheck"]
 ENTRYPOINT ["/oracle-focus-agent"]
 CMD ["run"]
