@@ -25,8 +25,8 @@ can resolve is named and refused. Running it again is harmless.
 With --nats-config it connects to nothing and writes what a nats-server of your own
 needs: server/nats.conf with its certificate, and a key for each role, with the
 least that it may do. Of the configuration only nats.prefix and oci.name count.
-Keys that exist are kept; nats.conf is written anew, and the certificate is renewed
-where it lacks a host or has less than 30 days left.`,
+Keys that exist are kept; nats.conf is written anew, and the certificate, which is
+good for 825 days, is renewed where it lacks a host or has less than 400 days left.`,
 		Example: "  oracle-focus-agent setup\n  oracle-focus-agent setup --nats-config /etc/oracle-focus-nats --host nats.example.com",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {

@@ -22,8 +22,9 @@ const (
 	authorityLife = 10 * 365 * day
 	// serverLife is the longest that every TLS library accepts.
 	serverLife = 825 * day
-	// renewBefore is how long before its end a certificate is renewed.
-	renewBefore = 30 * day
+	// renewBefore is how long before its end a certificate is renewed: a run each
+	// year is enough.
+	renewBefore = 400 * day
 	// clockSkew is how far the clock of a client may be behind.
 	clockSkew = time.Hour
 
