@@ -18,14 +18,18 @@ import (
 
 // Status is what the agent tells of itself. It is also the status file.
 type Status struct {
-	Running     bool      `json:"running"`
-	Version     string    `json:"version"`
-	PID         int       `json:"pid"`
-	Started     time.Time `json:"started,omitzero"`
-	At          time.Time `json:"at,omitzero"`
-	Route       string    `json:"route"`
-	Source      string    `json:"source"`
-	Destination string    `json:"destination"`
+	Running bool      `json:"running"`
+	Version string    `json:"version"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started,omitzero"`
+	At      time.Time `json:"at,omitzero"`
+	// Role is scanner, copier or agent, which is both in one process.
+	Role string `json:"role"`
+	// Instance is host/pid, as in the records of the ledger.
+	Instance    string `json:"instance"`
+	Route       string `json:"route"`
+	Source      string `json:"source"`
+	Destination string `json:"destination"`
 	// Ready is false while nothing can be copied; Problem says why.
 	Ready   bool   `json:"ready"`
 	Problem string `json:"problem,omitempty"`
@@ -77,6 +81,8 @@ type Totals struct {
 	Retried     int   `json:"retried"`
 	Failed      int   `json:"failed"`
 	Bytes       int64 `json:"bytes"`
+	Scans       int   `json:"scans"`
+	ScansFailed int   `json:"scans_failed"`
 }
 
 // A Board gathers the status from what happens. It is safe for concurrent use.
@@ -137,8 +143,10 @@ func (b *Board) Scanned(st scanner.Stats, err error, next time.Time) {
 	defer b.mu.Unlock()
 	s := Scan{Stats: st}
 	if err != nil {
+		b.status.Totals.ScansFailed++
 		s.Error = err.Error()
 	} else {
+		b.status.Totals.Scans++
 		b.status.LastSuccess = time.Now().UTC()
 	}
 	b.status.LastScan, b.status.NextScan = &s, next.UTC()

@@ -96,7 +96,8 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 	if err := r.open(ctx, name, c); err != nil {
 		return interrupted(ctx, err)
 	}
-	g := r.running()
+	g := r.running(name)
+	defer g.serve(name)()
 	log.Info("started", "role", name, "version", version(), "route", cfg.OCI.Name)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -118,10 +119,10 @@ func interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-func (r *route) running() *running {
+func (r *route) running(role string) *running {
 	g := &running{route: r, syncs: map[*agent.Sync]bool{}}
 	g.board = agent.NewBoard(agent.Status{
-		Version: version(), PID: os.Getpid(), Route: r.cfg.OCI.Name, SinceSet: r.cfg.Agent.Since != "",
+		Version: version(), PID: os.Getpid(), Role: role, Instance: instance(), Route: r.cfg.OCI.Name, SinceSet: r.cfg.Agent.Since != "",
 		Source:      fmt.Sprintf("oci://%s@%s/%s", r.cfg.OCI.Bucket, r.cfg.OCI.Namespace, r.cfg.OCI.Prefix),
 		Destination: "s3://" + r.cfg.S3.Bucket() + "/" + r.cfg.S3.KeyPrefix(),
 	})
@@ -241,7 +242,8 @@ func (a *app) run(ctx context.Context, c change) (err error) {
 	if err := r.open(ctx, "run", c); err != nil {
 		return interrupted(ctx, err)
 	}
-	g := r.running()
+	g := r.running("agent")
+	defer g.serve("agent")()
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	closeSocket, err := agent.Listen(cfg.State.Dir, g.answers())

@@ -18,11 +18,18 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Tell what the agent of this host is doing (exit 5: not running)", Args: cobra.NoArgs,
+		Use: "status", Short: "Tell what the agent of this host is doing, and with nats.url those of all hosts (exit 5: none runs)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// A report is what `status` prints: the agent of this host and, with an external
+// queue, every instance that answers there.
+type report struct {
+	agent.Status
+	Instances []agent.Status `json:"instances,omitempty"`
 }
 
 // status asks the running agent; where none answers it shows what the last one
@@ -32,26 +39,43 @@ func (a *app) status(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	var s agent.Status
-	err = askQuickly(ctx, cfg, "/v1/status", struct{}{}, &s)
+	var s report
+	err = askQuickly(ctx, cfg, "/v1/status", struct{}{}, &s.Status)
 	stopped := errors.Is(err, agent.ErrNotRunning)
 	if err != nil && !stopped {
 		return err
 	}
 	if stopped {
-		if s, err = agent.ReadStatus(cfg.State.Dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if s.Status, err = agent.ReadStatus(cfg.State.Dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("read the last status: %w", err)
 		}
+	}
+	if s.Instances, err = askInstances(ctx, cfg); err != nil && stopped {
+		return err
+	}
+	if err != nil {
+		fmt.Fprintf(a.env.Stderr, "warning: other instances are not shown: %v\n", err)
 	}
 	if asJSON {
 		err = a.printJSON(s)
 	} else {
-		err = printStatus(a.env.Stdout, s)
+		err = printReport(a.env.Stdout, s, stopped)
 	}
-	if err == nil && stopped {
+	if err == nil && stopped && len(s.Instances) == 0 {
 		err = quietly(exitNotRunning)
 	}
 	return err
+}
+
+func printReport(out io.Writer, s report, stopped bool) error {
+	if len(s.Instances) == 0 {
+		return printStatus(out, s.Status)
+	}
+	if err := printInstances(out, s.Instances); err != nil || stopped {
+		return err
+	}
+	fmt.Fprintln(out)
+	return printStatus(out, s.Status)
 }
 
 func printStatus(out io.Writer, s agent.Status) error {

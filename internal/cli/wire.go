@@ -125,11 +125,8 @@ func (r *route) lockEmbedded() (err error) {
 func (r *route) openQueue(ctx context.Context, role string) (err error) {
 	cfg := r.cfg
 	r.assets = messages.Define(cfg.NATS.Prefix, cfg.OCI.Name, cfg.NATS.Replicas, cfg.NATS.AckWait.Std())
-	host, _ := os.Hostname()
-	opts := nats.Options{
-		URLs: []string{cfg.NATS.URL}, Creds: cfg.NATS.Creds, NKeyFile: cfg.NATS.NkeyFile,
-		CA: cfg.NATS.TLS.CA, Cert: cfg.NATS.TLS.Cert, Key: cfg.NATS.TLS.Key, Name: role + "/" + host, InboxPrefix: cfg.NATS.InboxPrefix, Log: r.log,
-	}
+	opts := natsOptions(cfg, role)
+	opts.Log = r.log
 	if cfg.Embedded() {
 		if r.server, err = nats.StartEmbedded(nats.EmbeddedOptions{StoreDir: cfg.StoreDir(), Log: r.log}); err != nil {
 			return lockedAs(err)
@@ -149,6 +146,15 @@ func (r *route) openQueue(ctx context.Context, role string) (err error) {
 	}
 	r.ledger, err = r.conn.Ledger(ctx, r.assets.State, cfg.OCI.Name)
 	return err
+}
+
+func natsOptions(cfg *config.Config, role string) nats.Options {
+	host, _ := os.Hostname()
+	return nats.Options{
+		URLs: []string{cfg.NATS.URL}, Creds: cfg.NATS.Creds, NKeyFile: cfg.NATS.NkeyFile,
+		CA: cfg.NATS.TLS.CA, Cert: cfg.NATS.TLS.Cert, Key: cfg.NATS.TLS.Key,
+		Name: role + "/" + host, InboxPrefix: cfg.NATS.InboxPrefix,
+	}
 }
 
 // queueWait is how long a command that ends by itself waits for the queue.
@@ -272,7 +278,7 @@ func (r *route) copier() *copier.Copier {
 		Source: r.source, Objects: r.dest, Uploads: r.dest, Parts: r.dest,
 		Gate: r.gate, Budget: copier.NewBudget(partBuffers, r.cfg.Advanced.ChunkSizeBytes),
 		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch, Born: r.identity.Created,
-		Worker: fmt.Sprintf("%s/%d", host, os.Getpid()), Slots: r.cfg.Agent.MaxConcurrentTransfers,
+		Worker: instance(), Slots: r.cfg.Agent.MaxConcurrentTransfers,
 		AckWait: r.assets.Live.AckWait, Chunk: r.cfg.Advanced.ChunkSizeBytes,
 		Retry: copier.Retry{
 			Initial: r.cfg.Retry.InitialDelay.Std(), Max: r.cfg.Retry.MaxDelay.Std(), Multiplier: r.cfg.Retry.BackoffMultiplier,

@@ -69,6 +69,7 @@ type Conn struct {
 	denial   chan struct{} // closed and replaced at each violation
 	lost     chan struct{} // closed and replaced when the connection is lost
 	renewed  chan struct{} // closed and replaced when it is there again
+	serving  *servingAs    // nil without a service
 }
 
 // Connect returns when the server has accepted the connection, is new enough and

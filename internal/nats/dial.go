@@ -126,6 +126,7 @@ func (c *Conn) onError(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case errors.Is(err, natsgo.ErrPermissionViolation) && c.serviceViolated(err):
 	case errors.Is(err, natsgo.ErrPermissionViolation):
 		c.log.Error("nats refused an operation", "err", err)
 		c.denied, c.deniedAt = err, time.Now()
