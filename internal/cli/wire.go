@@ -272,7 +272,6 @@ func (r *route) scanner() scanner.Scanner {
 }
 
 func (r *route) copier() *copier.Copier {
-	host, _ := os.Hostname()
 	return &copier.Copier{
 		Queue: r.conn.Queue(r.assets), Ledger: r.ledger, Dead: r.conn.DeadLetters(r.cfg.NATS.Prefix),
 		Source: r.source, Objects: r.dest, Uploads: r.dest, Parts: r.dest,
