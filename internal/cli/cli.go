@@ -18,8 +18,9 @@ import (
 
 // An Env is what a command sees of the operating system.
 type Env struct {
-	Args           []string // without the program's name
-	Environ        []string // name=value
+	Args           []string  // without the program's name
+	Environ        []string  // name=value
+	Stdin          io.Reader // may be nil
 	Stdout, Stderr io.Writer
 }
 
@@ -30,7 +31,7 @@ func Main(role ...string) {
 	// The first signal ends the work in order; the second ends the process at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(Run(ctx, Env{
-		Args: append(role, os.Args[1:]...), Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
+		Args: append(role, os.Args[1:]...), Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}))
 }
 
@@ -79,7 +80,7 @@ Exit codes: 0 success · 1 error, or a file failed · 2 configuration ·
 		a.began = err == nil
 		return err
 	}
-	root.AddCommand(a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(),
+	root.AddCommand(a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(), a.configCommand(),
 		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand())
 	return root
 }
