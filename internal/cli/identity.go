@@ -158,5 +158,6 @@ func (g *running) restoreIdentity(ctx context.Context) {
 		g.log.Warn("the identity of the route could not be written to the new ledger; trying again", "err", err)
 		return
 	}
+	g.monitor.violated(messages.IdentityLost)
 	g.log.Warn("the ledger was lost and is being rebuilt", "route", g.cfg.OCI.Name)
 }

@@ -160,7 +160,10 @@ func (g *running) event(e copier.Event) {
 func (g *running) scan(ctx context.Context) {
 	s := g.scanner()
 	s.Observe = g.alerts.found
-	s.Finished = g.scanned
+	s.Finished = func(st scanner.Stats, err error) {
+		g.scanned(st, err)
+		g.monitor.lookAtUploads(ctx, g.ledger, g.log)
+	}
 	s.Run(ctx)
 }
 

@@ -267,7 +267,7 @@ func (r *route) scanner() scanner.Scanner {
 		Lister: r.source, Ledger: r.ledger, Marks: r.ledger, Publisher: r.conn.Publisher(r.cfg.NATS.Prefix),
 		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch,
 		Since: messages.Day(r.cfg.Agent.Since), Lookback: r.cfg.Agent.LookbackDays,
-		Interval: r.cfg.Agent.PollInterval.Std(), Log: r.log,
+		Interval: r.cfg.Agent.PollInterval.Std(), Violated: r.monitor.violated, Log: r.log,
 	}
 }
 
@@ -282,7 +282,7 @@ func (r *route) copier() *copier.Copier {
 		Retry: copier.Retry{
 			Initial: r.cfg.Retry.InitialDelay.Std(), Max: r.cfg.Retry.MaxDelay.Std(), Multiplier: r.cfg.Retry.BackoffMultiplier,
 		},
-		DeadAfter: r.cfg.Retry.DeadAfter.Std(), Grace: grace, Log: r.log,
+		DeadAfter: r.cfg.Retry.DeadAfter.Std(), Grace: grace, Violated: r.monitor.violated, Log: r.log,
 	}
 }
 

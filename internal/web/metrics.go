@@ -23,11 +23,22 @@ const namespace = "focus"
 // that showed a time of no scan would look like a scanner that fails.
 type Role struct{ Scans, Copies bool }
 
+// An About says which process it is.
+type About struct {
+	Version, Revision string // of the build
+	Route             string
+	// Interval is the time between two scans.
+	Interval time.Duration
+}
+
 // A Queue is what the broker holds for the route.
 type Queue struct {
 	Live, Backfill uint64 // waiting
 	InFlight       int    // lent to workers of any process
 	Dead           uint64 // dead letters
+	// OldestLive and OldestBackfill are when the oldest message of a lane was queued,
+	// whatever became of it since; zero of an empty lane.
+	OldestLive, OldestBackfill time.Time
 }
 
 // Sources are asked at each scrape. Those of work that the role does not do are
@@ -44,6 +55,7 @@ type Sources struct {
 // Metrics counts what happens. It is safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
+	violated *prometheus.CounterVec
 	scans    scanMetrics
 	copies   copyMetrics
 	notified *prometheus.CounterVec
@@ -51,9 +63,10 @@ type Metrics struct {
 
 type scanMetrics struct {
 	discovered, published, queued, done, failed prometheus.Counter
-	ineligible, scans                           *prometheus.CounterVec
+	ineligible, scans, failures                 *prometheus.CounterVec
 	seconds                                     prometheus.Histogram
 	success                                     *moment
+	dead, tooLarge, uploads, oldestUpload       *level
 }
 
 type copyMetrics struct {
@@ -64,11 +77,14 @@ type copyMetrics struct {
 }
 
 // NewMetrics makes the metrics of a role, each label at zero.
-func NewMetrics(role Role, version string, s Sources) *Metrics {
+func NewMetrics(role Role, about About, s Sources) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	build := m.gauges("build_info", "Always 1; the labels say what runs.", "version", "goversion")
-	build.WithLabelValues(version, runtime.Version()).Set(1)
+	build := m.gauges("build_info", "Always 1; the labels say what runs.", "version", "revision", "goversion")
+	build.WithLabelValues(about.Version, about.Revision, runtime.Version()).Set(1)
+	m.gauges("route_info", "Always 1; the label says which route the process works on.", "route").WithLabelValues(about.Route).Set(1)
+	m.violated = m.counters("invariant_violations_total", "What must never happen and was noticed, by what it is.", "invariant")
+	zero(m.violated, messages.Invariants()...)
 	m.registry.MustRegister(newQueueCollector(s.Queue))
 	m.notified = m.counters("notifications_total", "Requests to alerts.heartbeat_url and alerts.webhook_url, by kind and result.", "kind", "result")
 	for _, kind := range []string{"heartbeat", "webhook"} {
@@ -76,7 +92,7 @@ func NewMetrics(role Role, version string, s Sources) *Metrics {
 		m.notified.WithLabelValues(kind, "failed")
 	}
 	if role.Scans {
-		m.addScans()
+		m.addScans(about.Interval)
 	}
 	if role.Copies {
 		m.addCopies(s)
@@ -84,7 +100,7 @@ func NewMetrics(role Role, version string, s Sources) *Metrics {
 	return m
 }
 
-func (m *Metrics) addScans() {
+func (m *Metrics) addScans(interval time.Duration) {
 	m.scans = scanMetrics{
 		discovered: m.counter("scan_discovered_total", "Objects that scans listed; the sum of published, queued, done, failed and ineligible."),
 		published:  m.counter("scan_published_total", "Objects that scans put into the queue."),
@@ -93,10 +109,18 @@ func (m *Metrics) addScans() {
 		failed:     m.counter("scan_failed_total", "Objects that scans found too large or among the dead letters, or could not queue."),
 		ineligible: m.counters("scan_ineligible_total", "Objects that are no reports, by the rule that they break.", "reason"),
 		scans:      m.counters("scans_total", "Scans that ended, by result.", "result"),
+		failures:   m.counters("scan_failures_total", "Scans that failed, by class.", "class"),
 		seconds:    m.histogram("scan_duration_seconds", "Duration of scans, complete or not.", []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600}),
 		success:    m.moment("last_successful_scan_timestamp_seconds", "End of the last complete scan; absent until the first since the start."),
+
+		dead:         m.level("scan_dead_files", "Files that the last complete scan found among the dead letters; absent until the first since the start."),
+		tooLarge:     m.level("scan_too_large_files", "Reports over advanced.max_file_size_gb that the last complete scan found; absent until the first since the start."),
+		uploads:      m.level("open_uploads", "Multipart uploads that were begun and neither completed nor aborted, as the ledger notes them after each scan; absent while that is not known."),
+		oldestUpload: m.level("oldest_open_upload_timestamp_seconds", "Begin of the oldest open multipart upload; absent where there is none."),
 	}
+	m.gaugeFunc("poll_interval_seconds", "Time between two scans (agent.poll_interval).", nil, interval.Seconds)
 	zero(m.scans.scans, "ok", "failed")
+	zero(m.scans.failures, classes()...)
 	// Too large is counted as failed: its data is missing at the destination.
 	zero(m.scans.ineligible, messages.OutsidePrefix, messages.NotAReport, messages.BadDate, messages.BadName, messages.BadKey)
 }
@@ -117,9 +141,7 @@ func (m *Metrics) addCopies(s Sources) {
 	}
 	zero(m.copies.copies, messages.HowCopied, messages.HowAdopted, messages.HowRecorded)
 	for _, v := range []*prometheus.CounterVec{m.copies.failures, m.copies.retries, m.copies.dead} {
-		zero(v, messages.Connection, messages.Unavailable, messages.Throttled, messages.Unauthenticated, messages.Forbidden,
-			messages.ClockSkew, messages.NotFound, messages.Changed, messages.Gone, messages.Length, messages.HashMismatch,
-			messages.Refused, messages.NoUpload, messages.Conflict, messages.LeaseLost, messages.Queue, messages.Unknown)
+		zero(v, classes()...)
 	}
 	m.gaugeFunc("in_flight", "Files whose bytes are moving in this process.", nil, func() float64 { return float64(s.InFlight()) })
 	m.gaugeFunc("part_buffers_in_use", "Part buffers that copies hold.", nil, func() float64 { used, _ := s.Parts(); return float64(used) })
@@ -148,11 +170,34 @@ func (m *Metrics) Scanned(st scanner.Stats, err error) {
 	s.seconds.Observe(st.Seconds)
 	if err != nil {
 		s.scans.WithLabelValues("failed").Inc()
+		s.failures.WithLabelValues(string(messages.ClassOf(err))).Inc()
 		return
 	}
 	s.scans.WithLabelValues("ok").Inc()
 	s.success.advance(time.Now())
+	s.dead.set(float64(st.Dead))
+	s.tooLarge.set(float64(st.TooLarge))
 }
+
+// Uploads takes how many multipart uploads are open and when the oldest of them
+// began; zero where that is unknown.
+func (m *Metrics) Uploads(open int, oldest time.Time) {
+	m.scans.uploads.set(float64(open))
+	if oldest.IsZero() {
+		m.scans.oldestUpload.forget()
+		return
+	}
+	m.scans.oldestUpload.set(seconds(oldest))
+}
+
+// NoUploads says that the open uploads are not known.
+func (m *Metrics) NoUploads() {
+	m.scans.uploads.forget()
+	m.scans.oldestUpload.forget()
+}
+
+// Violated takes something that must never happen.
+func (m *Metrics) Violated(i messages.Invariant) { m.violated.WithLabelValues(string(i)).Inc() }
 
 // Notified takes the end of a request to an address of the alerts.
 func (m *Metrics) Notified(kind string, err error) {
@@ -247,6 +292,23 @@ func (m *Metrics) moment(name, help string) *moment {
 	return t
 }
 
+func (m *Metrics) level(name, help string) *level {
+	l := &level{desc: prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, nil, nil)}
+	m.registry.MustRegister(l)
+	return l
+}
+
+func classes() []messages.Class {
+	return []messages.Class{
+		messages.Connection, messages.Unavailable, messages.Throttled, messages.Unauthenticated, messages.Forbidden,
+		messages.ClockSkew, messages.NotFound, messages.Changed, messages.Gone, messages.Length, messages.HashMismatch,
+		messages.Refused, messages.NoUpload, messages.Conflict, messages.LeaseLost, messages.Queue, messages.Unknown,
+	}
+}
+
+// seconds is a time as Prometheus writes it.
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
 // zero makes a series visible before the first event.
 func zero[S ~string](v *prometheus.CounterVec, labels ...S) {
 	for _, l := range labels {
@@ -278,7 +340,39 @@ func (t *moment) Collect(ch chan<- prometheus.Metric) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.at.IsZero() {
-		ch <- prometheus.MustNewConstMetric(t.desc, prometheus.GaugeValue, float64(t.at.UnixMilli())/1000)
+		ch <- prometheus.MustNewConstMetric(t.desc, prometheus.GaugeValue, seconds(t.at))
+	}
+}
+
+// A level is a number that is absent while it is not known.
+type level struct {
+	desc  *prometheus.Desc
+	mu    sync.Mutex
+	known bool
+	value float64
+}
+
+func (l *level) set(v float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known, l.value = true, v
+}
+
+func (l *level) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known = false
+}
+
+// Describe implements prometheus.Collector.
+func (l *level) Describe(ch chan<- *prometheus.Desc) { ch <- l.desc }
+
+// Collect implements prometheus.Collector.
+func (l *level) Collect(ch chan<- prometheus.Metric) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known {
+		ch <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, l.value)
 	}
 }
 
@@ -288,8 +382,8 @@ const scrapeTime = 2 * time.Second
 // A queueCollector asks the queue at each scrape. Where it does not answer, its
 // counts are absent: a zero would read as an empty queue.
 type queueCollector struct {
-	ask                             func(context.Context) (Queue, error)
-	up, waiting, inFlight, deadDesc *prometheus.Desc
+	ask                                     func(context.Context) (Queue, error)
+	up, waiting, oldest, inFlight, deadDesc *prometheus.Desc
 }
 
 func newQueueCollector(ask func(context.Context) (Queue, error)) *queueCollector {
@@ -300,6 +394,7 @@ func newQueueCollector(ask func(context.Context) (Queue, error)) *queueCollector
 		ask:      ask,
 		up:       desc("queue_up", "1 while the queue answers; the other metrics of the queue are absent while it does not."),
 		waiting:  desc("queue_waiting", "Messages that wait for a copier, by lane.", "lane"),
+		oldest:   desc("queue_oldest_message_timestamp_seconds", "When the oldest message of a lane was queued that is not settled yet: it waits, is lent, or rests before a retry; absent where there is none.", "lane"),
 		inFlight: desc("queue_in_flight", "Messages that are lent to copiers of any process, or rest before a retry."),
 		deadDesc: desc("dead_letters", "Dead letters of every route."),
 	}
@@ -307,7 +402,7 @@ func newQueueCollector(ask func(context.Context) (Queue, error)) *queueCollector
 
 // Describe implements prometheus.Collector.
 func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.up, c.waiting, c.inFlight, c.deadDesc} {
+	for _, d := range []*prometheus.Desc{c.up, c.waiting, c.oldest, c.inFlight, c.deadDesc} {
 		ch <- d
 	}
 }
@@ -327,6 +422,11 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.up, 1)
 	gauge(c.waiting, float64(q.Live), string(messages.Live))
 	gauge(c.waiting, float64(q.Backfill), string(messages.Backfill))
+	for lane, at := range map[messages.Lane]time.Time{messages.Live: q.OldestLive, messages.Backfill: q.OldestBackfill} {
+		if !at.IsZero() {
+			gauge(c.oldest, seconds(at), string(lane))
+		}
+	}
 	gauge(c.inFlight, float64(q.InFlight))
 	gauge(c.deadDesc, float64(q.Dead))
 }

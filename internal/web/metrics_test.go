@@ -3,8 +3,10 @@ package web_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,12 +19,16 @@ import (
 	"oracle-focus-agent/scanner"
 )
 
+func about() web.About {
+	return web.About{Version: "v1", Revision: "abc", Route: "main", Interval: 10 * time.Minute}
+}
+
 // metrics are those of a process that does everything, with a queue that
 // answers err.
 func metrics(err error) *web.Metrics {
-	return web.NewMetrics(web.Role{Scans: true, Copies: true}, "v1", web.Sources{
+	return web.NewMetrics(web.Role{Scans: true, Copies: true}, about(), web.Sources{
 		Queue: func(context.Context) (web.Queue, error) {
-			return web.Queue{Live: 5, Backfill: 6, InFlight: 2, Dead: 1}, err
+			return web.Queue{Live: 5, Backfill: 6, InFlight: 2, Dead: 1, OldestLive: time.Unix(1_700_000_000, 0)}, err
 		},
 		InFlight: func() int { return 3 },
 		Gate:     func() copier.GateState { return copier.GateState{Open: true, Side: messages.Destination} },
@@ -60,6 +66,7 @@ func compare(t *testing.T, m *web.Metrics, want string) {
 func TestMetricsKeepTheNamingRules(t *testing.T) {
 	m := metrics(nil)
 	m.Scanned(scanner.Stats{}, nil)
+	m.Uploads(1, time.Unix(1_700_000_000, 0))
 	finish(m, messages.HowCopied)
 	problems, err := testutil.GatherAndLint(m.Gatherer())
 	if err != nil || len(problems) > 0 {
@@ -91,6 +98,8 @@ func TestEveryLabelBeginsAtZeroAndNoTimeIsInvented(t *testing.T) {
 		"focus_failures_total": 17, "focus_retries_total": 17, "focus_dead_total": 17,
 		"focus_last_copy_timestamp_seconds": 0, "focus_last_successful_scan_timestamp_seconds": 0,
 		"focus_newest_delivered_report_day_timestamp_seconds": 0,
+		"focus_scan_failures_total":                           17, "focus_invariant_violations_total": 9,
+		"focus_scan_dead_files": 0, "focus_scan_too_large_files": 0, "focus_open_uploads": 0, "focus_oldest_open_upload_timestamp_seconds": 0,
 	} {
 		if got, err := testutil.GatherAndCount(m.Gatherer(), name); got != want || err != nil {
 			t.Errorf("%s has %d series, want %d (%v)", name, got, want, err)
@@ -100,8 +109,9 @@ func TestEveryLabelBeginsAtZeroAndNoTimeIsInvented(t *testing.T) {
 
 func TestMetricsCountWhatHappened(t *testing.T) {
 	m := metrics(nil)
-	m.Scanned(scanner.Stats{Seconds: 2, Discovered: 21, Published: 6, Queued: 5, Done: 4, Failed: 3, Ineligible: map[messages.Reason]int{messages.BadDate: 2, messages.NotAReport: 1}}, nil)
-	m.Scanned(scanner.Stats{Seconds: 1, Discovered: 1, Published: 1}, errors.New("broken off"))
+	m.Scanned(scanner.Stats{Seconds: 2, Discovered: 21, Published: 6, Queued: 5, Done: 4, Failed: 3, TooLarge: 1, Dead: 2, Ineligible: map[messages.Reason]int{messages.BadDate: 2, messages.NotAReport: 1}}, nil)
+	m.Scanned(scanner.Stats{Seconds: 1, Discovered: 1, Published: 1}, fmt.Errorf("broken off: %w", messages.Throttled))
+	m.Violated(messages.ScanSum)
 	finish(m, messages.HowCopied)
 	finish(m, messages.HowCopied)
 	finish(m, messages.HowAdopted)
@@ -134,6 +144,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		focus_queue_up 1
 		focus_queue_waiting{lane="backfill"} 6
 		focus_queue_waiting{lane="live"} 5
+		focus_queue_oldest_message_timestamp_seconds{lane="live"} 1.7e9
 		focus_queue_in_flight 2
 		focus_dead_letters 1
 		focus_scan_discovered_total 22
@@ -143,6 +154,10 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		focus_scan_failed_total 3
 		focus_scans_total{result="failed"} 1
 		focus_scans_total{result="ok"} 1
+		focus_scan_dead_files 2
+		focus_scan_too_large_files 1
+		focus_poll_interval_seconds 600
+		focus_route_info{route="main"} 1
 		focus_skipped_total 1
 		focus_vanished_total 1`)
 	text := exported(t, m)
@@ -155,7 +170,10 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		`focus_copy_duration_seconds_sum 4`, `focus_copy_duration_seconds_count 2`,
 		`focus_discovery_to_delivery_seconds_sum 30`, `focus_discovery_to_delivery_seconds_count 3`,
 		`focus_scan_duration_seconds_sum 3`, `focus_scan_duration_seconds_count 2`,
-		`focus_build_info{goversion=`, `go_goroutines `, `process_start_time_seconds `,
+		`focus_build_info{goversion="` + runtime.Version() + `",revision="abc",version="v1"} 1`,
+		`focus_scan_failures_total{class="throttled"} 1`, `focus_scan_failures_total{class="queue"} 0`,
+		`focus_invariant_violations_total{invariant="scan-sum"} 1`, `focus_invariant_violations_total{invariant="panic"} 0`,
+		`go_goroutines `, `process_start_time_seconds `,
 	} {
 		if !strings.Contains(text, "\n"+line) {
 			t.Errorf("%s is not exported", line)
@@ -163,11 +181,32 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	}
 }
 
+// The open uploads are those that were last seen, and absent while nobody knows.
+func TestOpenUploadsAreAbsentWhileUnknown(t *testing.T) {
+	m := metrics(nil)
+	absent := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if n, err := testutil.GatherAndCount(m.Gatherer(), name); n != 0 || err != nil {
+				t.Errorf("%s has %d series (%v)", name, n, err)
+			}
+		}
+	}
+	m.Uploads(2, time.Unix(1_700_000_000, 0))
+	compare(t, m, "focus_open_uploads 2\nfocus_oldest_open_upload_timestamp_seconds 1.7e9")
+	m.Uploads(0, time.Time{})
+	compare(t, m, "focus_open_uploads 0")
+	absent("focus_oldest_open_upload_timestamp_seconds")
+	m.Uploads(1, time.Unix(1_800_000_000, 0))
+	m.NoUploads()
+	absent("focus_open_uploads", "focus_oldest_open_upload_timestamp_seconds")
+}
+
 // A queue that does not answer is not an empty one.
 func TestAQueueThatDoesNotAnswerHasNoCounts(t *testing.T) {
 	m := metrics(errors.New("away"))
 	compare(t, m, "focus_queue_up 0")
-	for _, name := range []string{"focus_queue_waiting", "focus_queue_in_flight", "focus_dead_letters"} {
+	for _, name := range []string{"focus_queue_waiting", "focus_queue_oldest_message_timestamp_seconds", "focus_queue_in_flight", "focus_dead_letters"} {
 		if got, err := testutil.GatherAndCount(m.Gatherer(), name); got != 0 || err != nil {
 			t.Errorf("%s has %d series (%v)", name, got, err)
 		}
@@ -178,12 +217,12 @@ func TestAQueueThatDoesNotAnswerHasNoCounts(t *testing.T) {
 // scanner that never succeeds.
 func TestARoleExportsOnlyItsOwnWork(t *testing.T) {
 	sources := web.Sources{Queue: func(context.Context) (web.Queue, error) { return web.Queue{}, nil }}
-	text := exported(t, web.NewMetrics(web.Role{Scans: true}, "v1", sources))
+	text := exported(t, web.NewMetrics(web.Role{Scans: true}, about(), sources))
 	if strings.Contains(text, "focus_copies_total") || !strings.Contains(text, "focus_scans_total") {
 		t.Error("a scanner exports copies, or no scans")
 	}
 	sources.InFlight, sources.Gate, sources.Parts = func() int { return 0 }, func() copier.GateState { return copier.GateState{} }, func() (int, int) { return 0, 1 }
-	text = exported(t, web.NewMetrics(web.Role{Copies: true}, "v1", sources))
+	text = exported(t, web.NewMetrics(web.Role{Copies: true}, about(), sources))
 	if strings.Contains(text, "focus_scan") || !strings.Contains(text, "focus_copies_total") {
 		t.Error("a copier exports scans, or no copies")
 	}
