@@ -1,9 +1,11 @@
 package natsserver_test
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -118,16 +120,57 @@ func TestEmptyDirectoriesOfVolumesAreUsed(t *testing.T) {
 	}
 }
 
+// fits is nil where the server knows the key of each role, and each role trusts the
+// certificate that the server shows.
+func fits(dir string) error {
+	shown, err := tls.LoadX509KeyPair(filepath.Join(dir, "server", "cert.pem"), filepath.Join(dir, "server", "key.pem"))
+	if err != nil {
+		return err
+	}
+	c, err := server.ProcessConfigFile(filepath.Join(dir, "server", "nats.conf"))
+	if err != nil {
+		return err
+	}
+	for _, role := range []string{"scanner", "copier", "agent", "viewer", "admin", "system"} {
+		seed, err := os.ReadFile(filepath.Join(dir, role, "user.nk"))
+		if err != nil {
+			return err
+		}
+		user, err := nkeys.ParseDecoratedUserNKey(seed)
+		if err != nil {
+			return err
+		}
+		public, err := user.PublicKey()
+		if err != nil || !slices.ContainsFunc(c.Nkeys, func(u *server.NkeyUser) bool { return u.Nkey == public }) {
+			return fmt.Errorf("the server does not know %s: %w", role, err)
+		}
+		ca, err := os.ReadFile(filepath.Join(dir, role, "ca.pem"))
+		if err != nil {
+			return err
+		}
+		trusted := x509.NewCertPool()
+		trusted.AppendCertsFromPEM(ca)
+		if _, err := shown.Leaf.Verify(x509.VerifyOptions{Roots: trusted, DNSName: "nats"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // TestWhatACrashLeftOutIsMade loses each file in turn, and all that are made after
-// it: as after a crash at any point. The clients that were set up before go on.
+// it: as after a crash at any point.
 func TestWhatACrashLeftOutIsMade(t *testing.T) {
+	whole := t.TempDir()
+	write(t, options(whole))
 	for n, lost := range layout() {
 		for _, after := range []bool{false, true} {
 			if lost == "ca/key.pem" && !after {
 				continue // see the next test
 			}
 			dir := t.TempDir()
-			write(t, options(dir))
+			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+				t.Fatal(err)
+			}
 			gone := layout()[n:]
 			if !after {
 				gone = gone[:1]
@@ -143,11 +186,8 @@ func TestWhatACrashLeftOutIsMade(t *testing.T) {
 					t.Errorf("without %s: Write = %+v, want it made", lost, r)
 				}
 			}
-			s := &site{t, dir, serve(t, dir)}
-			s.connect("scanner")
-			s.connect("admin")
-			if t.Failed() {
-				t.Fatalf("without %s (and what follows: %t)", lost, after)
+			if err := fits(dir); err != nil {
+				t.Errorf("without %s (and what follows: %t): %v", lost, after, err)
 			}
 		}
 	}
@@ -193,7 +233,7 @@ func TestClientsOfAnEarlierRunAreServed(t *testing.T) {
 // TestARunEachYearKeepsTheCertificatesValid passes thirty years in a bubble. A client
 // whose files are of the run before can always verify the server.
 func TestARunEachYearKeepsTheCertificatesValid(t *testing.T) {
-	for step, most := range map[time.Duration]int{21 * day: 26, 365 * day: 15} {
+	for step, most := range map[time.Duration]int{100 * day: 26, 365 * day: 15} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, options(dir))
