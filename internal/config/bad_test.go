@@ -328,6 +328,10 @@ var badFiles = []struct {
 		want: "config.yaml:2:3: naming.template: \"{basename}\" makes no good names: it must contain the full date: {date}, or {YYYY}, {MM} and {DD}; " +
 			"fix: use \"{date}{separator}{basename}\", or \"{YYYY}_{MM}_{DD}/{basename}\" for Umbrella's newer layout",
 	},
+	{name: "template from a variable", yaml: "naming:\n  template: \"{${X}}\"\n", env: []string{"X=hunter2"},
+		want: "config.yaml:2:3: naming.template: \"{${X}}\" makes no good names; " +
+			"fix: use \"{date}{separator}{basename}\", or \"{YYYY}_{MM}_{DD}/{basename}\" for Umbrella's newer layout",
+	},
 	{name: "date format without a day", yaml: "naming:\n  date_format: \"%Y-%m\"\n",
 		want: "config.yaml:2:3: naming.date_format: \"%Y-%m\" lacks a part of the date, so that two days would share names; fix: use each of %Y, %m and %d",
 	},

@@ -273,11 +273,18 @@ func (l *loader) checkNaming() {
 	if err == nil || l.bad["naming.date_format"] || l.bad["naming.separator"] || l.bad["naming.allow_nested"] {
 		return
 	}
-	if inner := errors.Unwrap(err); inner != nil {
-		err = inner
+	reason := ""
+	if inner := errors.Unwrap(err); inner != nil && !l.fromVariables("naming.template", "naming.date_format", "naming.separator") {
+		reason = ": " + inner.Error()
 	}
-	l.refuse("naming.template", "makes no good names: "+err.Error(),
+	l.refuse("naming.template", "makes no good names"+reason,
 		`use "{date}{separator}{basename}", or "{YYYY}_{MM}_{DD}/{basename}" for Umbrella's newer layout`)
+}
+
+// fromVariables tells whether a value was made from a variable, which no message
+// may repeat.
+func (l *loader) fromVariables(keys ...string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return len(l.at(key).variables) > 0 })
 }
 
 func (l *loader) checkDateFormat() {
