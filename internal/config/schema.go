@@ -29,15 +29,10 @@ func Schema() []byte {
 	root := section("oracle-focus-agent configuration")
 	root.Dialect = "https://json-schema.org/draft/2020-12/schema"
 	root.Type = []string{"object", "null"} // a file of comments is null to editors
-	c := Default()
-	sections := reflect.TypeFor[Config]()
-	for i := range sections.NumField() {
-		tag := sections.Field(i).Tag
-		if name := tag.Get("yaml"); name != "" {
-			root.Properties[name] = section(tag.Get("desc"))
-		}
+	for _, p := range parts() {
+		root.Properties[p.name] = section(p.doc)
 	}
-	for _, f := range fieldsOf(c) {
+	for _, f := range fieldsOf(Default()) {
 		at := root
 		path := strings.Split(f.path, ".")
 		for _, name := range path[:len(path)-1] {
