@@ -97,8 +97,12 @@ func TestOneScanThatFailsIsNotTold(t *testing.T) {
 	if j.queue == nil {
 		t.Error("what the scan met at the queue is forgotten")
 	}
+	j.scanned(day, fault(messages.NotFound))
+	if text := j.wants("failure scan"); !strings.Contains(text, "(not-found)") {
+		t.Errorf("told %q", text)
+	}
 	j.scanned(day, nil)
-	j.wants("ping")
+	j.wants("ping", "recovery scan")
 	if j.queue != nil {
 		t.Error("what the scan met at the queue is remembered for ever")
 	}

@@ -208,22 +208,30 @@ func TestWhatComesAndGoesIsNotTold(t *testing.T) {
 			n.Clear(notify.Source, "back")
 			time.Sleep(20 * time.Second)
 		}
+		f.Again = true
+		n.Raise(f)
+		n.Clear(notify.Source, "back")
+		f.Again = false
+		time.Sleep(time.Hour)
 		wants(t, h)
-		n.Raise(f) // at 300
-		time.Sleep(90 * time.Second)
-		wants(t, h, "failure source 360")
+		for range 9 { // it lasts, however often it is noticed
+			n.Raise(f) // at 3900 first
+			time.Sleep(10 * time.Second)
+		}
+		wants(t, h, "failure source 3960")
 		for range 5 { // the ends are too short now
 			n.Clear(notify.Source, "back")
 			time.Sleep(40 * time.Second)
 			n.Raise(f)
 			time.Sleep(20 * time.Second)
 		}
-		wants(t, h, "failure source 360")
-		n.Clear(notify.Source, "back") // at 690
 		time.Sleep(time.Hour)
-		wants(t, h, "failure source 360", "recovery source 750")
-		if since := h.got[1].Since.Sub(epoch); since != 300*time.Second {
-			t.Errorf("the recovery speaks of a failure since %v, want that which was told, since 5m", since)
+		wants(t, h, "failure source 3960")
+		n.Clear(notify.Source, "back") // at 7890
+		time.Sleep(time.Hour)
+		wants(t, h, "failure source 3960", "recovery source 7950")
+		if since := h.got[1].Since.Sub(epoch); since != 3900*time.Second {
+			t.Errorf("the recovery speaks of a failure since %v, want that which was told, since 65m", since)
 		}
 	})
 }
@@ -327,6 +335,59 @@ func TestARecoveryWaitsForItsFailure(t *testing.T) {
 	})
 }
 
+func TestWhatIsOnItsWayIsNotToldTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(*http.Request) (int, error) {
+			time.Sleep(5 * time.Second)
+			return 200, nil
+		}
+		h := &host{answers: []func(*http.Request) (int, error){slow}}
+		n, _ := begin(t, h)
+		defer n.Close()
+		n.Raise(fails(notify.Scan))
+		time.Sleep(time.Second)
+		n.Clear(notify.Scan, "back")
+		n.Raise(fails(notify.Scan))
+		time.Sleep(time.Minute)
+		wants(t, h, "failure scan 0")
+	})
+}
+
+func TestAPauseIsShortAgainAfterADelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{answers: []func(*http.Request) (int, error){refused, refused, refused, refused, status(200), refused}}
+		n, _ := begin(t, h)
+		defer n.Close()
+		n.Raise(fails(notify.Scan))
+		time.Sleep(time.Minute)
+		n.Clear(notify.Scan, "back")
+		time.Sleep(time.Minute)
+		if at := h.pings(); len(at) != 7 || at[6] > 62 {
+			t.Errorf("tried at %v s, want the second message again within two seconds", at)
+		}
+	})
+}
+
+func TestABeatThatWaitsIsSentAtTheEnd(t *testing.T) {
+	for range 20 { // whatever the scheduler sees first
+		synctest.Test(t, func(t *testing.T) {
+			slow := func(*http.Request) (int, error) {
+				time.Sleep(time.Second)
+				return 200, nil
+			}
+			h := &host{answers: []func(*http.Request) (int, error){slow}}
+			n, _ := begin(t, h)
+			n.Beat()
+			synctest.Wait()
+			n.Beat()
+			n.Close()
+			if at := h.pings(); !slices.Equal(at, []int{0, 1}) {
+				t.Errorf("pinged at %v s, want the one that waited, too", at)
+			}
+		})
+	}
+}
+
 func TestTheHostsPauseIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{answers: []func(*http.Request) (int, error){status(429)}, header: http.Header{"Retry-After": {"40"}}}
@@ -344,13 +405,15 @@ func TestABeatIsTriedThreeTimesAndTheNextOneAfresh(t *testing.T) {
 		n, lines := begin(t, h)
 		defer n.Close()
 		n.Beat()
-		time.Sleep(time.Minute)
+		time.Sleep(7 * time.Second)
+		synctest.Wait()
 		if got := h.pings(); !slices.Equal(got, []int{0, 2, 6}) {
 			t.Errorf("tried at %v s, want three times", got)
 		}
 		if log := lines.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "ping.example.com answers 404 Not Found") {
 			t.Errorf("the log says %s", log)
 		}
+		time.Sleep(53 * time.Second)
 		n.Beat()
 		time.Sleep(time.Minute)
 		if got := h.pings(); !slices.Equal(got, []int{0, 2, 6, 60, 62}) || h.got[4].method != http.MethodGet {
