@@ -99,8 +99,7 @@ func (t roleTable) viewer() Role {
 			slices.Concat(each("$JS.API.CONSUMER.NAMES.", streams...), each("$JS.API.CONSUMER.LIST.", streams...))...)},
 		{"see what they are and hold", append(t.look(), each("$JS.API.CONSUMER.INFO.", t.bucket()+".*", t.Dead.Name+".*")...)},
 		{"read messages and records", slices.Concat(t.peek(t.Files.Name), t.peek(t.Dead.Name), t.peek(t.bucket()))},
-		{"list and watch records", t.watch()},
-		{"page through records and dead letters", append(t.page(t.bucket()), t.page(t.Dead.Name)...)},
+		{"list, watch and page through records and dead letters", slices.Concat(t.page(t.bucket()), t.flow(), t.page(t.Dead.Name))},
 		{"find instances and ask for their status", []string{"$SRV.>", t.prefix + ".*.status"}},
 		{"check the connection", []string{"$SYS.REQ.USER.INFO", r.InboxPrefix() + ".>"}},
 	}
@@ -135,13 +134,13 @@ func (t roleTable) acks() (out []string) {
 	return out
 }
 
-// watch is a short-lived consumer of the bucket and its flow control, again in
-// both forms.
+// watch is a short-lived consumer of the bucket.
 func (t roleTable) watch() []string {
-	return slices.Concat(
-		each("$JS.API.CONSUMER.", "CREATE."+t.bucket()+".*.$KV."+t.State.Name+".>", "DELETE."+t.bucket()+".*"),
-		each("$JS.FC.", t.bucket()+".>", "*.*."+t.bucket()+".>"))
+	return append(each("$JS.API.CONSUMER.", "CREATE."+t.bucket()+".*.$KV."+t.State.Name+".>", "DELETE."+t.bucket()+".*"), t.flow()...)
 }
+
+// flow is where a watch tells that it keeps up, again in both forms.
+func (t roleTable) flow() []string { return each("$JS.FC.", t.bucket()+".>", "*.*."+t.bucket()+".>") }
 
 // page is a consumer that the nats command line makes to show a stream page by
 // page. Settling there removes nothing: neither stream is a work queue.

@@ -165,6 +165,10 @@ func (i *installation) watches(c *nats.Conn) {
 	}
 	_, err = i.ledger(c).Uploads(i.Context())
 	i.must("read the open uploads", err)
+	// The server asks for these only of a watch that falls behind.
+	for _, subject := range []string{"$JS.FC.KV_" + i.assets.State.Name + ".w.x", "$JS.FC.hub.hash.KV_" + i.assets.State.Name + ".w.x"} {
+		i.must("tell that the watch keeps up", c.NATS().Publish(subject, nil))
+	}
 }
 
 // views is what the nats command line does beside what the roles of the program do.
@@ -201,14 +205,28 @@ func (i *installation) views(c *nats.Conn) {
 	i.must("list the keys", err)
 	_, err = kv.History(i.Context(), keys[0])
 	i.must("read the history", err)
+	files, dead, bucket := i.assets.Files.Name, i.assets.Dead.Name, "KV_"+i.assets.State.Name
+	for _, s := range []string{
+		"$JS.API.STREAM.NAMES", "$JS.API.CONSUMER.NAMES." + files, "$JS.API.CONSUMER.NAMES." + dead, "$JS.API.CONSUMER.NAMES." + bucket,
+		"$JS.API.CONSUMER.INFO." + dead + ".page", "$JS.API.CONSUMER.INFO." + bucket + ".page",
+		"$JS.API.STREAM.MSG.GET." + files, "$JS.API.STREAM.MSG.GET." + dead, "$JS.API.STREAM.MSG.GET." + bucket,
+		"$JS.API.DIRECT.GET." + files, "$JS.API.DIRECT.GET." + dead, "$JS.API.DIRECT.GET." + bucket,
+		"$JS.API.DIRECT.GET." + files + ".x", "$JS.API.DIRECT.GET." + dead + ".x", "$SYS.REQ.USER.INFO",
+	} {
+		_, err := c.NATS().Request(s, []byte(`{"seq":1}`), 5*time.Second)
+		i.must("ask "+s, err)
+	}
+	for _, s := range []string{"$JS.ACK.hub.hash." + dead + ".page.1.1.1.1.1", "$JS.ACK.hub.hash." + bucket + ".page.1.1.1.1.1", "_INBOX_viewer.x"} {
+		i.must("publish to "+s, c.NATS().Publish(s, nil))
+	}
 	for _, subject := range []string{"$JS.EVENT.ADVISORY.>", "$JS.EVENT.METRIC.>"} {
 		_, err := c.NATS().SubscribeSync(subject)
 		i.must("listen to events", err)
 	}
 }
 
-// serves runs the micro service of a role and asks it as viewer would.
-func (i *installation) serves(c, viewer *nats.Conn, role string) {
+// serves runs the micro service of a role and asks it as viewer and agent would.
+func (i *installation) serves(c, viewer, agent *nats.Conn, role string) {
 	i.Helper()
 	service, err := micro.AddService(c.NATS(), micro.Config{Name: i.prefix + "-" + role, Version: "1.0.0", QueueGroupDisabled: true})
 	if err != nil {
@@ -227,6 +245,8 @@ func (i *installation) serves(c, viewer *nats.Conn, role string) {
 		_, err := viewer.NATS().Request(s, nil, 5*time.Second)
 		i.must("ask "+s, err)
 	}
+	_, err = agent.NATS().Request(subject, nil, 5*time.Second)
+	i.must("ask "+subject, err)
 }
 
 // healthy wants that the server refused nothing on the side.
@@ -234,6 +254,7 @@ func (i *installation) healthy(c *nats.Conn, role string) {
 	i.Helper()
 	i.must("flush", c.NATS().Flush())
 	i.must("health of "+role, c.Health())
+	i.must("last error of "+role, c.NATS().LastError()) // the former is told later
 }
 
 func TestEachRoleCanDoItsWork(t *testing.T) {
@@ -246,7 +267,7 @@ func TestEachRoleCanDoItsWork(t *testing.T) {
 			scanner, copier, agent, viewer := i.connect("scanner"), i.connect("copier"), i.connect("agent"), i.connect("viewer")
 			for role, c := range map[string]*nats.Conn{"scanner": scanner, "copier": copier, "agent": agent} {
 				i.begins(c)
-				i.serves(c, viewer, role)
+				i.serves(c, viewer, agent, role)
 			}
 			i.scans(scanner, "a", "b")
 			i.begins(copier) // with messages in the queue
