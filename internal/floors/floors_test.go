@@ -79,6 +79,8 @@ func table() map[string]room {
 		"internal/versitygw": {},
 		"internal/floors":    {},
 		"internal/deploy":    {tests: []string{"github.com/compose-spec/compose-go/v2"}},
+		// It holds what is shipped for Prometheus and Grafana against the metrics.
+		"internal/monitoring": {tests: []string{"messages", "scanner", "copier", "internal/web", "go.yaml.in/yaml/v4"}},
 
 		// The only room that knows several adapters.
 		"internal/cli": {
