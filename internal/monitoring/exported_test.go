@@ -3,7 +3,6 @@
 package monitoring
 
 import (
-	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -153,9 +152,12 @@ func cutTable(text string) (before, table, after string) {
 	if i < 0 {
 		return text, "", ""
 	}
-	before, rest := text[:i+len(head)], text[i+len(head):]
-	end := strings.Index(rest, "\n\n") + 1
-	return before, rest[:end], rest[end:]
+	before, after = text[:i+len(head)], text[i+len(head):]
+	for strings.HasPrefix(after, "| ") {
+		row, rest, _ := strings.Cut(after, "\n")
+		table, after = table+row+"\n", rest
+	}
+	return before, table, after
 }
 
 // describe lists the labels, with their values where these are few and fixed.
@@ -178,10 +180,8 @@ func (f *family) describe() string {
 }
 
 func (f *family) whose() string {
-	switch len(f.roles) {
-	case 3:
+	if len(f.roles) == 3 {
 		return "all"
-	default:
-		return strings.Join(slices.SortedFunc(slices.Values(f.roles), cmp.Compare[string]), ", ")
 	}
+	return strings.Join(f.roles, ", ")
 }
