@@ -1,7 +1,7 @@
 # Every target is what CI and the documentation call; nothing else is needed.
 .DEFAULT_GOAL := help
 GO ?= go
-TOOLS := bin/versitygw bin/staticcheck
+TOOLS := bin/versitygw bin/nats bin/staticcheck
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 DEMO := $(COMPOSE) --env-file deploy/demo.env
@@ -22,9 +22,9 @@ build: ## build the three programs into bin/
 demo: build ## show the main job: thirty days of reports from OCI to S3, no account needed
 	bin/oracle-focus-agent demo
 
-test: bin/versitygw ## run the whole suite with the race detector
+test: bin/versitygw bin/nats bin/promtool ## run the whole suite with the race detector
 	@command -v cc >/dev/null || { echo "make test needs a C compiler for the race detector: install gcc (Debian: apt-get install gcc libc6-dev)"; exit 1; }
-	CGO_ENABLED=1 VERSITYGW=$(CURDIR)/bin/versitygw $(GO) test -race -timeout 12m ./...
+	CGO_ENABLED=1 VERSITYGW=$(CURDIR)/bin/versitygw NATSCLI=$(CURDIR)/bin/nats PROMTOOL=$(CURDIR)/bin/promtool $(GO) test -race -timeout 12m ./...
 
 check: bin/staticcheck ## gofmt, go vet, staticcheck, go fix, go mod tidy: all must be silent
 	@test -z "$$(gofmt -l *.go cmd copier internal messages scanner)" || { gofmt -d *.go cmd copier internal messages scanner; exit 1; }
