@@ -43,8 +43,11 @@ type Copier struct {
 	Born  time.Time
 	// Worker names this process in the ledger.
 	Worker string
-	// Slots is how many files are copied at once.
-	Slots int
+	// Slots is how many files are copied at once; at least one. Resize, which may be
+	// nil, brings other numbers while Run works: a slot that is one too many ends
+	// the copy that it is at and takes no other.
+	Slots  int
+	Resize <-chan int
 	// AckWait is that of the consumers.
 	AckWait time.Duration
 	// Chunk is the part size in bytes, and the size up to which a file is sent whole.
@@ -128,17 +131,33 @@ func (c *Copier) Run(ctx context.Context) {
 		context.AfterFunc(work, func() { timer.Stop() })
 	})
 	defer stop()
-	var slots sync.WaitGroup
-	for n := range c.Slots {
-		slots.Go(func() { c.slot(ctx, work, n > 0 || c.Slots == 1) })
-	}
-	slots.Wait()
+	c.crew(ctx, work)
 }
 
-// slot handles one message after the other. With two or more slots one never
-// takes from the backfill lane.
-func (c *Copier) slot(ctx, work context.Context, backfill bool) {
+// crew keeps the wanted number of slots at work until ctx ends, and waits for them.
+func (c *Copier) crew(ctx, work context.Context) {
+	var crew crew
+	var slots sync.WaitGroup
+	defer slots.Wait()
+	for size := c.Slots; ; {
+		for _, n := range crew.resize(max(size, 1)) {
+			slots.Go(func() { c.slot(ctx, work, &crew, n) })
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case size = <-c.Resize:
+		}
+	}
+}
+
+// slot handles one message after the other.
+func (c *Copier) slot(ctx, work context.Context, crew *crew, number int) {
 	for ctx.Err() == nil {
+		backfill, stays := crew.ask(number)
+		if !stays {
+			return
+		}
 		pass, ok := c.Gate.enter(ctx, backfill)
 		if !ok {
 			return
