@@ -16,7 +16,7 @@ import (
 // too many end their copy first, so that no file is handed out twice.
 func TestTheNumberOfSlotsChangesUnderWay(t *testing.T) {
 	bubble(t, "", func(t *testing.T, w *world) {
-		for i := range 20 {
+		for i := range 30 {
 			w.publish(w.write(fmt.Sprintf("%02d", i), body(6, 1)))
 		}
 		w.slow(10 * time.Second) // a minute a file
@@ -49,6 +49,7 @@ func TestTheNumberOfSlotsChangesUnderWay(t *testing.T) {
 				t.Errorf("with %d slots %d files are being copied at once, want %d", step.slots, n, step.now)
 			}
 			time.Sleep(65 * time.Second)
+			synctest.Wait()
 			if n := running.Load(); n != step.later {
 				t.Errorf("with %d slots %d files are being copied a minute later, want %d", step.slots, n, step.later)
 			}
@@ -56,8 +57,8 @@ func TestTheNumberOfSlotsChangesUnderWay(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		cancel()
 		<-ended
-		if n := finished.Load(); n != 20 || w.committed() != 20 {
-			t.Errorf("%d files were copied with %d commits, want 20, each once", n, w.committed())
+		if n := finished.Load(); n != 30 || w.committed() != 30 {
+			t.Errorf("%d files were copied with %d commits, want 30, each once", n, w.committed())
 		}
 	})
 }
