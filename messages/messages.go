@@ -144,6 +144,8 @@ const (
 	HowCopied   = "copied"   // its bytes were sent
 	HowAdopted  = "adopted"  // the same bytes were found at the destination
 	HowRecorded = "recorded" // the same bytes had been sent under another etag
+	HowImported = "imported" // the Python agent's state.json says that it sent this version
+	HowPresumed = "presumed" // older than what the Python agent remembers, and so taken as sent by it
 )
 
 // The rungs of the checksum ladder, best first.
@@ -160,7 +162,8 @@ type FileCopied struct {
 	Size   int64  `json:"size"`
 	CRC32C string `json:"crc32c"`
 	MD5    string `json:"md5,omitempty"`
-	// Verified is the rung of the ladder that proved the bytes before the commit.
+	// Verified is the rung of the ladder that proved the bytes before the commit;
+	// empty where this program has not seen them.
 	Verified string    `json:"verified"`
 	How      string    `json:"how"`
 	At       time.Time `json:"at"`
@@ -197,6 +200,12 @@ type Record struct {
 // Done reports whether the ledger needs nothing more for version o in epoch.
 func (r Record) Done(o Object, epoch int) bool {
 	return r.Status.Final() && r.Epoch == epoch && r.Object.SameVersion(o)
+}
+
+// Inherited reports whether the file was delivered by the Python agent, and not by
+// this program.
+func (r Record) Inherited() bool {
+	return r.Copy != nil && (r.Copy.How == HowImported || r.Copy.How == HowPresumed)
 }
 
 // Encode returns the JSON form of r.

@@ -38,3 +38,10 @@ type Publisher interface {
 	// not be queued; publishing it again is harmless.
 	Publish(ctx context.Context, lane messages.Lane, m messages.FileDiscovered) (queued bool, err error)
 }
+
+// A Forgetter erases records.
+type Forgetter interface {
+	// Forget erases the record under a key if it is still r. erased is false where it
+	// was written or erased since.
+	Forget(ctx context.Context, key string, r messages.Record) (erased bool, err error)
+}

@@ -45,6 +45,10 @@ type Scanner struct {
 	Since messages.Day
 	// Lookback is in days.
 	Lookback int
+	// Retention is the age from which on a sweep erases the record of a file that the
+	// source no longer lists. Zero, or no Forgetter: never.
+	Retention time.Duration
+	Forgetter Forgetter
 	// Interval is the time between two scans of Run.
 	Interval time.Duration
 	// Wake makes Run scan at once; may be nil.
@@ -93,7 +97,9 @@ type Stats struct {
 	Published  int          `json:"published"`
 	Queued     int          `json:"already_queued"`
 	Done       int          `json:"already_done"`
-	Failed     int          `json:"failed"`
+	// Inherited are those of Done that the Python agent delivered.
+	Inherited int `json:"inherited,omitempty"`
+	Failed    int `json:"failed"`
 	// TooLarge and Dead are those of Failed that are over the size limit, and that
 	// are among the dead letters.
 	TooLarge   int                     `json:"too_large,omitempty"`
@@ -101,6 +107,8 @@ type Stats struct {
 	Ineligible map[messages.Reason]int `json:"ineligible,omitempty"`
 	// Bytes is the size of the published files.
 	Bytes int64 `json:"bytes"`
+	// Forgotten counts the records that a sweep erased.
+	Forgotten int `json:"forgotten,omitempty"`
 }
 
 // adds reports whether the findings are those of as many objects as were listed.
@@ -173,13 +181,16 @@ func (s *Scanner) scan(ctx context.Context) (Stats, error) {
 	if marks.Since == "" && s.Since == "" {
 		log.Warn("history unknown before "+string(w.since)+"; set agent.since to take older reports too", "since", w.since)
 	}
-	p := pass{Scanner: s, stats: &st, log: log, window: w}
+	p := pass{Scanner: s, stats: &st, log: log, window: w, started: started, listed: map[messages.Day]bool{}}
 	err = p.list(ctx)
-	st.Seconds = time.Since(started).Seconds()
-	if err != nil {
-		return st, err
+	if err == nil {
+		err = s.advance(ctx, marks, revision, w, started)
 	}
-	return st, s.advance(ctx, marks, revision, w, started)
+	if err == nil {
+		p.forget(ctx)
+	}
+	st.Seconds = time.Since(started).Seconds()
+	return st, err
 }
 
 func (s *Scanner) violated(i messages.Invariant) {
@@ -239,16 +250,20 @@ func (s *Scanner) advance(ctx context.Context, m messages.Marks, revision uint64
 // A pass is the state of one scan.
 type pass struct {
 	*Scanner
-	stats  *Stats
-	log    *slog.Logger
-	window window
+	stats   *Stats
+	log     *slog.Logger
+	window  window
+	started time.Time
 
 	day     messages.Day
 	records map[string]messages.Record // of day
 	count   Stats                      // of day
-	quiet   int                        // done files of days with nothing new
-	lost    int                        // publishes that failed, in a row
-	err     error                      // of the last failed publish
+	seen    map[string]bool            // files of day that were listed
+	listed  map[messages.Day]bool      // days of which something was listed
+	old     []kept
+	quiet   int   // done files of days with nothing new
+	lost    int   // publishes that failed, in a row
+	err     error // of the last failed publish
 }
 
 func (p *pass) list(ctx context.Context) error {
@@ -268,6 +283,7 @@ func (p *pass) list(ctx context.Context) error {
 		}
 	}
 	p.logDay()
+	p.leave()
 	if p.quiet > 0 {
 		p.log.Info("files skipped, already transferred", "count", p.quiet)
 	}
@@ -302,6 +318,9 @@ func (p *pass) judge(ctx context.Context, o messages.Object) (Outcome, error) {
 		return out, err
 	}
 	out.Report, out.Record = r, p.records[r.Basename]
+	if p.forgets() {
+		p.seen[r.Basename] = true
+	}
 	if r.Day < p.window.scan {
 		out.Lane = messages.Backfill
 	}
@@ -341,11 +360,12 @@ func (p *pass) enter(ctx context.Context, d messages.Day) error {
 		return nil
 	}
 	p.logDay()
+	p.leave()
 	records, err := p.Ledger.Day(ctx, d)
 	if err != nil {
 		return fmt.Errorf("read the ledger of %s: %w", d, err)
 	}
-	p.day, p.records, p.count = d, records, Stats{}
+	p.day, p.records, p.count, p.seen = d, records, Stats{}, map[string]bool{}
 	return nil
 }
 
@@ -360,6 +380,9 @@ func (p *pass) tally(out Outcome) {
 			st.Queued++
 		case Done:
 			st.Done++
+			if out.Record.Inherited() {
+				st.Inherited++
+			}
 		case Failed:
 			st.failed(out, p.Epoch)
 		}

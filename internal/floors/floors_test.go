@@ -73,6 +73,7 @@ func table() map[string]room {
 			// Its tests speak to it with the clients of the product.
 			tests: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/oracle/oci-go-sdk/v65"},
 		},
+		"internal/state":     {uses: []string{"messages"}},
 		"internal/notify":    {uses: []string{"internal/network"}},
 		"internal/network":   {},
 		"internal/keyfile":   {},
@@ -86,7 +87,7 @@ func table() map[string]room {
 		"internal/cli": {
 			uses: []string{
 				".", "messages", "scanner", "copier",
-				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/web", "internal/notify", "internal/simulator",
+				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/web", "internal/notify", "internal/simulator", "internal/state",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
 			// Its scripts run the commands against real servers, and look into them.
