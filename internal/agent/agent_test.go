@@ -94,7 +94,7 @@ func TestTheLastStatusIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := agent.ReadStatus(dir)
-	if err != nil || got.Running || got.Ready || got.PID != 7 || len(got.InFlight) != 0 {
+	if err != nil || got.Running || got.Phase != agent.Stopped || got.Ready || got.PID != 7 || len(got.InFlight) != 0 {
 		t.Errorf("ReadStatus = %+v, %v: nothing runs any more", got, err)
 	}
 }

@@ -199,6 +199,6 @@ func ReadStatus(stateDir string) (Status, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &s)
 	}
-	s.Running, s.Ready, s.InFlight = false, false, []Transfer{}
+	s.Running, s.Phase, s.Ready, s.InFlight = false, Stopped, false, []Transfer{}
 	return s, err
 }

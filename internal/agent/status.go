@@ -19,6 +19,7 @@ import (
 // Status is what the agent tells of itself. It is also the status file.
 type Status struct {
 	Running bool      `json:"running"`
+	Phase   Phase     `json:"phase"`
 	Version string    `json:"version"`
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started,omitzero"`
@@ -40,12 +41,41 @@ type Status struct {
 	LastScan *Scan     `json:"last_scan,omitempty"`
 	NextScan time.Time `json:"next_scan,omitzero"`
 	// LastSuccess is the end of the last complete scan.
-	LastSuccess time.Time        `json:"last_success,omitzero"`
-	InFlight    []Transfer       `json:"in_flight"`
-	LastCopied  *Transfer        `json:"last_copied,omitempty"`
-	Queue       Queue            `json:"queue"`
-	Totals      Totals           `json:"totals"`
-	Gate        copier.GateState `json:"gate"`
+	LastSuccess time.Time  `json:"last_success,omitzero"`
+	InFlight    []Transfer `json:"in_flight"`
+	LastCopied  *Transfer  `json:"last_copied,omitempty"`
+	// Newest is the report of the latest day that is known to be at the destination.
+	Newest *Delivered       `json:"newest_delivered,omitempty"`
+	Queue  Queue            `json:"queue"`
+	Totals Totals           `json:"totals"`
+	Recent Totals           `json:"last_24h"` // of Totals
+	Gate   copier.GateState `json:"gate"`
+}
+
+// A Phase is a part of the life of an agent.
+type Phase string
+
+// The phases. An agent that starts may wait for its queue; one that stops finishes
+// the copies in flight.
+const (
+	Starting Phase = "starting"
+	Working  Phase = "running"
+	Stopping Phase = "stopping"
+	Stopped  Phase = "stopped"
+)
+
+// A Delivered is a report at the destination.
+type Delivered struct {
+	Day    messages.Day `json:"day"`
+	Object string       `json:"object"`
+	Key    string       `json:"key"`
+	At     time.Time    `json:"at"`
+}
+
+// after tells whether d is newer than o: of a later day, or of the same day and
+// delivered later.
+func (d Delivered) after(o *Delivered) bool {
+	return o == nil || d.Day > o.Day || d.Day == o.Day && d.At.After(o.At)
 }
 
 // Scan is how the last scan went.
@@ -85,16 +115,57 @@ type Totals struct {
 	ScansFailed int   `json:"scans_failed"`
 }
 
+func (t *Totals) add(o Totals) {
+	t.Transferred += o.Transferred
+	t.Adopted += o.Adopted
+	t.Recorded += o.Recorded
+	t.Retried += o.Retried
+	t.Failed += o.Failed
+	t.Bytes += o.Bytes
+	t.Scans += o.Scans
+	t.ScansFailed += o.ScansFailed
+}
+
+// An hour is what happened in one hour since the Unix epoch.
+type hour struct {
+	number int64
+	Totals
+}
+
+func thisHour() int64 { return time.Now().Unix() / 3600 }
+
 // A Board gathers the status from what happens. It is safe for concurrent use.
 type Board struct {
 	mu     sync.Mutex
 	status Status
 	flight map[string]Transfer
+	hours  [24]hour // this one and the 23 before, each at its number modulo 24
+}
+
+// count adds to the totals since the start and to those of this hour.
+func (b *Board) count(t Totals) {
+	b.status.Totals.add(t)
+	now := thisHour()
+	h := &b.hours[now%24]
+	if h.number != now {
+		*h = hour{number: now}
+	}
+	h.add(t)
+}
+
+func (b *Board) recent() (sum Totals) {
+	now := thisHour()
+	for _, h := range b.hours {
+		if h.number > now-24 {
+			sum.add(h.Totals)
+		}
+	}
+	return sum
 }
 
 // NewBoard starts with what is known at the start.
 func NewBoard(s Status) *Board {
-	s.Running, s.Started = true, time.Now().UTC()
+	s.Running, s.Phase, s.Started = true, Working, time.Now().UTC()
 	return &Board{status: s, flight: map[string]Transfer{}}
 }
 
@@ -115,9 +186,9 @@ func (b *Board) Copier(e copier.Event) {
 	case copier.Finished:
 		b.finished(e)
 	case copier.Retrying, copier.Held:
-		b.status.Totals.Retried++
+		b.count(Totals{Retried: 1})
 	case copier.Died:
-		b.status.Totals.Failed++
+		b.count(Totals{Failed: 1})
 	}
 	delete(b.flight, name)
 }
@@ -127,13 +198,28 @@ func (b *Board) finished(e copier.Event) {
 	t.Object, t.Key, t.Size, t.Ended = e.Object.Name, e.Report.Key, e.Object.Size, time.Now().UTC()
 	switch e.Record.Copy.How {
 	case messages.HowAdopted:
-		b.status.Totals.Adopted++
+		b.count(Totals{Adopted: 1})
 	case messages.HowRecorded:
-		b.status.Totals.Recorded++
+		b.count(Totals{Recorded: 1})
 	default:
-		b.status.Totals.Transferred++
-		b.status.Totals.Bytes += e.Object.Size
+		b.count(Totals{Transferred: 1, Bytes: e.Object.Size})
 		b.status.LastCopied = &t
+	}
+	b.delivered(e.Report.Day, e.Object.Name, e.Report.Key, t.Ended)
+}
+
+func (b *Board) delivered(day messages.Day, object, key string, at time.Time) {
+	if d := (Delivered{day, object, key, at}); d.after(b.status.Newest) {
+		b.status.Newest = &d
+	}
+}
+
+// Found takes what a scan found of one object.
+func (b *Board) Found(o scanner.Outcome) {
+	if r := o.Record; o.Finding == scanner.Done && r.Status == messages.StatusCopied && r.Copy != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.delivered(o.Report.Day, o.Object.Name, r.Copy.Key, r.Copy.At)
 	}
 }
 
@@ -143,10 +229,10 @@ func (b *Board) Scanned(st scanner.Stats, err error, next time.Time) {
 	defer b.mu.Unlock()
 	s := Scan{Stats: st}
 	if err != nil {
-		b.status.Totals.ScansFailed++
+		b.count(Totals{ScansFailed: 1})
 		s.Error = err.Error()
 	} else {
-		b.status.Totals.Scans++
+		b.count(Totals{Scans: 1})
 		b.status.LastSuccess = time.Now().UTC()
 	}
 	b.status.LastScan, b.status.NextScan = &s, next.UTC()
@@ -166,16 +252,25 @@ func (b *Board) Since(d messages.Day) {
 	b.status.Since = d
 }
 
+// Stop takes the begin of the end.
+func (b *Board) Stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Phase = Stopping
+}
+
 // Status returns a copy of what is known now.
 func (b *Board) Status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.status
-	s.At = time.Now().UTC()
+	s.At, s.Recent = time.Now().UTC(), b.recent()
 	s.InFlight = slices.AppendSeq([]Transfer{}, maps.Values(b.flight))
 	slices.SortFunc(s.InFlight, func(x, y Transfer) int { return strings.Compare(x.Object, y.Object) })
 	s.Ready, s.Problem = true, ""
 	switch {
+	case s.Phase == Stopping:
+		s.Ready, s.Problem = false, "it was told to stop and finishes what is in flight"
 	case s.Gate.Open:
 		s.Ready, s.Problem = false, "the "+string(s.Gate.Side)+" fails for every file ("+string(s.Gate.Class)+")"
 		if s.Gate.Err != nil {
