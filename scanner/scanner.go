@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// minLookback covers the day that reports come late and the days around a
+	// MinLookback, in days, covers the day that reports come late and the days around a
 	// month's end, whatever the configuration says.
-	minLookback = 3
+	MinLookback = 3
 	// sweepEvery is how old the last complete sweep may be.
 	sweepEvery = 24 * time.Hour
 	// clockSlack is how far the clocks of two hosts may be apart.
@@ -136,7 +136,7 @@ func (s *Scanner) window(m messages.Marks, now time.Time) window {
 	if !m.Scanned.IsZero() {
 		scan = min(scan, messages.DayOf(m.Scanned))
 	}
-	scan = scan.Add(-max(s.Lookback, minLookback))
+	scan = scan.Add(-max(s.Lookback, MinLookback))
 	w := window{since: scan, scan: scan, from: scan}
 	switch {
 	case s.Since != "":

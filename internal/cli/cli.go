@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -57,6 +58,7 @@ type app struct {
 	env    Env
 	config string // --config
 	quiet  bool
+	level  slog.LevelVar
 	began  bool // a command was understood and does its work
 }
 
@@ -80,8 +82,8 @@ Exit codes: 0 success · 1 error, or a file failed · 2 configuration ·
 		a.began = err == nil
 		return err
 	}
-	root.AddCommand(a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(), a.configCommand(),
-		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand())
+	root.AddCommand(a.startCommand(), a.stopCommand(), a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(), a.configCommand(),
+		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.stateCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand())
 	return root
 }
 

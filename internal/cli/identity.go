@@ -16,7 +16,11 @@ import (
 type change struct {
 	accept bool // --accept-new-destination
 	moved  bool // --moved
+	resend bool // --resend
 	dryRun bool
+
+	// epoch is where the identity of a new ledger begins.
+	epoch int
 }
 
 func identityOf(cfg *config.Config, n messages.Naming) messages.Identity {
@@ -40,7 +44,7 @@ func settleIdentity(ctx context.Context, ledger copier.Ledger, cfg *config.Confi
 			if have, err = lostIdentity(ctx, ledger, cfg.OCI.Name, c); err != nil {
 				return want, err
 			}
-			want.Epoch = have.Epoch
+			want.Epoch = max(have.Epoch, c.epoch)
 		}
 		next, err := decideIdentity(cfg.OCI.Name, have, want, revision == 0, c)
 		if err != nil || next == have || c.dryRun {
@@ -125,12 +129,23 @@ const identityEvery = 5 * time.Second
 func (g *running) guard(ctx context.Context, stop context.CancelFunc) error {
 	tick := time.NewTicker(identityEvery)
 	defer tick.Stop()
-	for {
+	for gone := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
+		if g.vanished(ctx) {
+			if gone++; gone < 2 { // a replica that lags may not have it yet
+				continue
+			}
+			g.monitor.violated(messages.IdentityLost)
+			err := g.lostLedger(g.lastNote())
+			g.log.Error("stopping", "err", err)
+			stop()
+			return err
+		}
+		gone = 0
 		have, revision, err := readIdentity(ctx, g.ledger, g.cfg.OCI.Name)
 		if err == nil && revision == 0 { // the ledger was lost and made anew under us
 			g.restoreIdentity(ctx)

@@ -27,6 +27,7 @@ type plan struct {
 	FirstKey   string                  `json:"first_key,omitempty"`
 	LastKey    string                  `json:"last_key,omitempty"`
 	Done       int                     `json:"already_done"`
+	Inherited  int                     `json:"inherited,omitempty"`
 	Failed     []agent.Failure         `json:"failed"`
 	Ineligible map[messages.Reason]int `json:"ineligible,omitempty"`
 
@@ -36,9 +37,9 @@ type plan struct {
 // makePlan scans with a publisher and marks that change nothing.
 func makePlan(ctx context.Context, s scanner.Scanner) (*plan, error) {
 	p := &plan{days: map[messages.Day]bool{}, Failed: []agent.Failure{}}
-	s.Publisher, s.Marks, s.Observe, s.Log = nothing{}, readOnly{s.Marks}, p.add, quietLog()
+	s.Publisher, s.Marks, s.Observe, s.Log, s.Forgetter = nothing{}, readOnly{s.Marks}, p.add, quietLog(), nil
 	st, err := s.Scan(ctx)
-	p.From, p.Days, p.Done, p.Ineligible = st.From, len(p.days), st.Done, st.Ineligible
+	p.From, p.Days, p.Done, p.Inherited, p.Ineligible = st.From, len(p.days), st.Done, st.Inherited, st.Ineligible
 	return p, err
 }
 
@@ -71,7 +72,7 @@ func (p *plan) text() string {
 	if p.Files > 0 {
 		fmt.Fprintf(&b, "  first key  %s\n  last key   %s\n", p.FirstKey, p.LastKey)
 	}
-	fmt.Fprintf(&b, "  done       %d files\n", p.Done)
+	fmt.Fprintf(&b, "  done       %d files%s\n", p.Done, inherited(p.Inherited))
 	for _, reason := range slices.Sorted(maps.Keys(p.Ineligible)) {
 		fmt.Fprintf(&b, "  ineligible %d objects: %s\n", p.Ineligible[reason], reason)
 	}
@@ -79,6 +80,14 @@ func (p *plan) text() string {
 		fmt.Fprintf(&b, "  failed     %s: %s\n", f.Object, f.Reason)
 	}
 	return b.String()
+}
+
+// inherited says how many of the files that are done the Python agent delivered.
+func inherited(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them by the Python agent", n)
 }
 
 // plan prints what a sync would do. It changes nothing: where the embedded queue
@@ -112,6 +121,9 @@ func (a *app) planAlone(ctx context.Context, cfg *config.Config, naming messages
 	defer func() { err = errors.Join(err, r.close()) }()
 	if cfg.Embedded() {
 		if _, missing := os.Stat(cfg.StoreDir()); missing != nil {
+			if err := r.expectLedger(ctx, &o.change); err != nil {
+				return nil, err
+			}
 			return r.planFresh(ctx)
 		}
 		if r.unlock, err = lockState(cfg); err != nil {
@@ -122,17 +134,26 @@ func (a *app) planAlone(ctx context.Context, cfg *config.Config, naming messages
 	if err := r.open(ctx, "sync", o.change); err != nil {
 		return nil, err
 	}
-	return makePlan(ctx, r.scanner())
+	return makePlan(ctx, r.resuming(r.scanner()))
 }
 
 func (r *route) planFresh(ctx context.Context) (*plan, error) {
 	if err := r.openSides(ctx); err != nil {
 		return nil, err
 	}
-	return makePlan(ctx, scanner.Scanner{
+	return makePlan(ctx, r.resuming(scanner.Scanner{
 		Lister: r.source, Ledger: empty{}, Marks: empty{}, Route: r.cfg.OCI.Name, Rules: r.rules(),
 		Since: messages.Day(r.cfg.Agent.Since), Lookback: r.cfg.Agent.LookbackDays, Log: quietLog(),
-	})
+	}))
+}
+
+// resuming is s as it will be once the responsibility of a ledger that is gone was
+// taken over.
+func (r *route) resuming(s scanner.Scanner) scanner.Scanner {
+	if r.known != nil && r.known.Since != "" && s.Since == "" {
+		s.Since = min(r.known.Since, r.windowStart())
+	}
+	return s
 }
 
 // empty is the ledger of an installation that has not run yet.

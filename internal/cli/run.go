@@ -9,12 +9,15 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/agent"
+	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/internal/daemon"
 	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/messages"
 	"oracle-focus-agent/scanner"
@@ -23,17 +26,30 @@ import (
 func addChange(cmd *cobra.Command, c *change) {
 	cmd.Flags().BoolVar(&c.accept, "accept-new-destination", false, "the source or destination changed: copy everything again")
 	cmd.Flags().BoolVar(&c.moved, "moved", false, "the source or destination changed, but holds the same data")
+	cmd.Flags().BoolVar(&c.resend, "resend", false, "begin with an empty ledger, although an earlier one or the Python agent has sent files")
 	cmd.MarkFlagsMutuallyExclusive("accept-new-destination", "moved")
 }
 
 func (a *app) runCommand() *cobra.Command {
-	var c change
+	var o runOptions
 	cmd := &cobra.Command{
 		Use: "run", Short: "Scan and copy in the foreground until a signal", Args: cobra.NoArgs,
+		Long: `Scan and copy in the foreground until SIGTERM, SIGINT or the command stop.
+
+SIGHUP makes it read the configuration and all credentials again. It takes over
+logging.level, agent.poll_interval, agent.lookback_days,
+agent.max_concurrent_transfers, retry.max_retries and how oci and s3 are reached; it
+names what else is new in the file, which a restart takes over; and where the file is
+wrong it says so and goes on as it was.`,
 		Example: "  oracle-focus-agent run --config config.yaml",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context(), c) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context(), o) },
 	}
-	addChange(cmd, &c)
+	addChange(cmd, &o.change)
+	addPIDFile(cmd, &o.pidFile)
+	cmd.Flags().BoolVar(&o.reports, "report", false, "tell the parent process, which is start, how the start went")
+	if err := cmd.Flags().MarkHidden("report"); err != nil {
+		panic(err) // unreachable: the flag stands above
+	}
 	return cmd
 }
 
@@ -63,6 +79,11 @@ type running struct {
 	*route
 	board  *agent.Board
 	copies *copier.Copier
+	// slots brings the copier other numbers of slots, endRound begins the next scan,
+	// and unserve ends the service over NATS: all for a reload.
+	slots    chan int
+	endRound atomic.Pointer[context.CancelFunc]
+	unserve  func()
 
 	mu    sync.Mutex
 	syncs map[*agent.Sync]bool // that want to see the copier's events
@@ -78,6 +99,8 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 	if cfg.Embedded() {
 		return &coded{exitConfig, fmt.Errorf("%s needs a NATS server that others can reach: set nats.url (FOCUS_NATS_URL or NATS_URL); on one host, `run` needs none", name)}
 	}
+	hup, forget := hangups()
+	defer forget()
 	log, closeLog, err := a.logger(cfg, a.env.Stderr)
 	if err != nil {
 		return err
@@ -97,16 +120,19 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 		return interrupted(ctx, err)
 	}
 	g := r.running(name)
-	defer g.serve(name)()
+	g.unserve = g.serve(name)
+	defer func() { g.unserve() }()
 	log.Info("started", "role", name, "version", version(), "route", cfg.OCI.Name)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	context.AfterFunc(ctx, g.board.Stop)
 	var displaced error
-	var guarding sync.WaitGroup
-	guarding.Go(func() { displaced = g.guard(ctx, stop) })
+	var beside sync.WaitGroup
+	beside.Go(func() { displaced = g.guard(ctx, stop) })
+	beside.Go(func() { g.reloads(ctx, a, hup) })
 	work(ctx, g)
 	stop()
-	guarding.Wait()
+	beside.Wait()
 	log.Info("stopped", "role", name)
 	return displaced
 }
@@ -120,18 +146,24 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 func (r *route) running(role string) *running {
-	g := &running{route: r, syncs: map[*agent.Sync]bool{}}
-	g.board = agent.NewBoard(agent.Status{
-		Version: version(), PID: os.Getpid(), Role: role, Instance: instance(), Route: r.cfg.OCI.Name, SinceSet: r.cfg.Agent.Since != "",
-		Source:      fmt.Sprintf("oci://%s@%s/%s", r.cfg.OCI.Bucket, r.cfg.OCI.Namespace, r.cfg.OCI.Prefix),
-		Destination: "s3://" + r.cfg.S3.Bucket() + "/" + r.cfg.S3.KeyPrefix(),
-	})
+	g := &running{route: r, syncs: map[*agent.Sync]bool{}, slots: make(chan int, 1)}
+	g.board = agent.NewBoard(initialStatus(r.cfg, role))
 	r.gate.Changed = g.gateChanged
 	g.copies = r.copier()
 	g.copies.Observe = g.event
+	g.copies.Resize = g.slots
 	r.monitor.attach(g)
 	r.alerts.attach(g)
 	return g
+}
+
+// initialStatus is what is known before anything has happened.
+func initialStatus(cfg *config.Config, role string) agent.Status {
+	return agent.Status{
+		Version: version(), PID: os.Getpid(), Role: role, Instance: instance(), Route: cfg.OCI.Name, SinceSet: cfg.Agent.Since != "",
+		Source:      fmt.Sprintf("oci://%s@%s/%s", cfg.OCI.Bucket, cfg.OCI.Namespace, cfg.OCI.Prefix),
+		Destination: "s3://" + cfg.S3.Bucket() + "/" + cfg.S3.KeyPrefix(),
+	}
 }
 
 func (g *running) gateChanged(s copier.GateState) {
@@ -157,18 +189,35 @@ func (g *running) event(e copier.Event) {
 	}
 }
 
+// scan works until ctx ends. A reload ends a round, and the next one has the new
+// settings; what the broken scan did not see, the next one sees.
 func (g *running) scan(ctx context.Context) {
+	for ctx.Err() == nil {
+		round, end := context.WithCancel(ctx)
+		g.endRound.Store(&end)
+		g.scanRound(round)
+		end()
+	}
+}
+
+func (g *running) scanRound(ctx context.Context) {
 	s := g.scanner()
-	s.Observe = g.alerts.found
+	s.Observe = func(o scanner.Outcome) {
+		g.board.Found(o)
+		g.alerts.found(o)
+	}
 	s.Finished = func(st scanner.Stats, err error) {
 		g.scanned(st, err)
+		if err == nil {
+			g.keep(ctx)
+		}
 		g.monitor.lookAtUploads(ctx, g.ledger, g.log)
 	}
 	s.Run(ctx)
 }
 
 func (g *running) scanned(st scanner.Stats, err error) {
-	wait := g.cfg.Agent.PollInterval.Std()
+	wait := g.settings().Agent.PollInterval.Std()
 	if err != nil {
 		wait = min(wait, scanner.RetryAfter)
 	}
@@ -216,15 +265,22 @@ func (g *running) save() {
 }
 
 // run is both roles, with the lock, the socket and, without nats.url, the queue.
-func (a *app) run(ctx context.Context, c change) (err error) {
+func (a *app) run(ctx context.Context, o runOptions) (err error) {
+	parent, err := o.parent()
+	if err != nil {
+		return err
+	}
+	defer func() { parent.Tell(endReport(err)) }() // once it is at work, it has told already
+	hup, forget := hangups()
+	defer forget()
 	cfg, naming, err := a.load()
 	if err != nil {
 		return err
 	}
 	if !cfg.Agent.DaemonMode || cfg.Advanced.DryRun {
-		return a.sync(ctx, syncOptions{change: c, dryRun: cfg.Advanced.DryRun})
+		return a.sync(ctx, syncOptions{change: o.change, dryRun: cfg.Advanced.DryRun})
 	}
-	log, closeLog, err := a.logger(cfg, a.env.Stderr)
+	log, closeLog, err := a.agentLog(cfg, o)
 	if err != nil {
 		return err
 	}
@@ -234,6 +290,17 @@ func (a *app) run(ctx context.Context, c change) (err error) {
 	if r.unlock, err = lockState(cfg); err != nil {
 		return err
 	}
+	r.unlock, err = writePIDFiles(cfg, o.pidFile, r.unlock, func(err error) { log.Warn(err.Error()) })
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	desk, closeDesk, err := openDesk(cfg, stop)
+	if err != nil {
+		return err
+	}
+	defer closeDesk()
 	if r.monitor, err = newMonitor(cfg, "run", log); err != nil {
 		return err
 	}
@@ -242,26 +309,24 @@ func (a *app) run(ctx context.Context, c change) (err error) {
 		return err
 	}
 	defer r.alerts.close()
-	if err := r.open(ctx, "run", c); err != nil {
+	if err := r.open(ctx, "run", o.change); err != nil {
 		return interrupted(ctx, err)
 	}
 	g := r.running("agent")
-	defer g.serve("agent")()
-	work, stop := context.WithCancel(ctx)
-	defer stop()
-	closeSocket, err := agent.Listen(cfg.State.Dir, g.answers())
-	if err != nil {
-		return &coded{exitConfig, err}
-	}
-	defer closeSocket()
+	g.unserve = g.serve("agent")
+	defer func() { g.unserve() }()
+	context.AfterFunc(ctx, g.board.Stop)
+	desk.agent.Store(g)
 	log.Info("started", "version", version(), "route", cfg.OCI.Name, "state", cfg.State.Dir, "interval", cfg.Agent.PollInterval.Std())
-	g.firstPlan(work, a)
+	parent.Tell(daemon.Report{Ready: true})
+	g.firstPlan(ctx, a)
 	var displaced error
 	var roles sync.WaitGroup
-	roles.Go(func() { g.scan(work) })
-	roles.Go(func() { g.copy(work) })
-	roles.Go(func() { g.learnSince(work) })
-	roles.Go(func() { displaced = g.guard(work, stop) })
+	roles.Go(func() { g.scan(ctx) })
+	roles.Go(func() { g.copy(ctx) })
+	roles.Go(func() { g.learnSince(ctx) })
+	roles.Go(func() { g.reloads(ctx, a, hup) })
+	roles.Go(func() { displaced = g.guard(ctx, stop) })
 	roles.Wait()
 	g.save()
 	log.Info("stopped")
@@ -270,8 +335,8 @@ func (a *app) run(ctx context.Context, c change) (err error) {
 
 // firstPlan tells what the first run of an installation is about to do.
 func (g *running) firstPlan(ctx context.Context, a *app) {
-	raw, _, err := g.ledger.Read(ctx, messages.MarksKey(g.cfg.OCI.Name))
-	if err != nil || raw != nil {
+	m, _, err := g.readMarks(ctx)
+	if err != nil || m != nil && !m.Scanned.IsZero() {
 		return
 	}
 	p, err := makePlan(ctx, g.scanner())
@@ -299,13 +364,13 @@ func (g *running) learnSince(ctx context.Context) {
 	}
 }
 
-// answers is what the socket of a running agent serves.
-func (g *running) answers() map[string]agent.Answer {
-	return map[string]agent.Answer{
-		"/v1/status": func(ctx context.Context, _ []byte) (any, error) { return g.status(ctx), nil },
-		"/v1/sync":   g.answerSync,
-		"/v1/failed": func(ctx context.Context, _ []byte) (any, error) { return listFailed(ctx, g.ledger) },
-		"/v1/retry":  g.answerRetry,
+// requests is what the socket of an agent serves once the agent is at work.
+func requests() map[string]func(*running, context.Context, []byte) (any, error) {
+	return map[string]func(*running, context.Context, []byte) (any, error){
+		"/v1/sync":   (*running).answerSync,
+		"/v1/failed": func(g *running, ctx context.Context, _ []byte) (any, error) { return listFailed(ctx, g.ledger) },
+		"/v1/retry":  (*running).answerRetry,
+		"/v1/state":  (*running).answerState,
 	}
 }
 

@@ -100,7 +100,7 @@ func printStatus(out io.Writer, s agent.Status) error {
 		row("responsible", "from %s on%s", s.Since, unknownHistory(s))
 	}
 	if sc := s.LastScan; sc != nil {
-		row("last scan", "%s: %d discovered, %d queued, %d done, %d failed", when(sc.Started), sc.Discovered, sc.Published+sc.Queued, sc.Done, sc.Failed)
+		row("last scan", "%s: %d discovered, %d queued, %d done%s, %d failed", when(sc.Started), sc.Discovered, sc.Published+sc.Queued, sc.Done, inherited(sc.Inherited), sc.Failed)
 		if sc.Error != "" {
 			row("", "FAILED: %s", sc.Error)
 		}

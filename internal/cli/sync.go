@@ -68,7 +68,7 @@ func (a *app) sync(ctx context.Context, o syncOptions) error {
 		defer cancel()
 		return a.plan(ctx, cfg, naming, o)
 	}
-	if !o.accept && !o.moved && cfg.State.Dir != "" {
+	if !o.accept && !o.moved && !o.resend && cfg.State.Dir != "" {
 		var answer syncAnswer
 		request := syncRequest{Timeout: o.timeout, Identity: identityOf(cfg, naming)}
 		var alive agent.Status // one that hangs should not be waited for without a word
@@ -117,6 +117,9 @@ func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages
 		return err
 	}
 	sum, err := r.syncObserved(ctx, p, func(copier.Event) {})
+	if err == nil {
+		r.keep(ctx)
+	}
 	p.end()
 	if ctx.Err() != nil && err == nil {
 		err = context.Cause(ctx)
@@ -176,7 +179,7 @@ func (a *app) closeSync(o syncOptions, sum agent.Summary, problem string, exit i
 	if problem != "" {
 		fmt.Fprintf(a.env.Stderr, "error: %s\n", problem)
 	}
-	return quietly(exit)
+	return quietly(known(exit))
 }
 
 func printFailures(w io.Writer, sum agent.Summary) {

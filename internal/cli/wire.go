@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -20,6 +21,7 @@ import (
 	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/internal/oci"
 	"oracle-focus-agent/internal/s3"
+	"oracle-focus-agent/internal/state"
 	"oracle-focus-agent/messages"
 	"oracle-focus-agent/scanner"
 )
@@ -57,18 +59,33 @@ func (a *app) load() (*config.Config, messages.Naming, error) {
 }
 
 func (a *app) logger(cfg *config.Config, stream io.Writer) (*slog.Logger, func() error, error) {
-	level := cfg.Logging.SlogLevel()
-	if a.quiet {
-		level = max(level, slog.LevelWarn)
-	}
+	a.setLevel(cfg)
 	log, closeLog, err := logging.New(logging.Options{
-		Level: level, Style: cfg.Logging.Style(), Stream: stream,
+		Level: &a.level, Style: cfg.Logging.Style(), Stream: stream,
 		File: cfg.Logging.File, MaxSizeMB: cfg.Logging.MaxSizeMB, Backups: cfg.Logging.BackupCount,
 	})
 	if err != nil {
 		return nil, nil, &coded{exitConfig, fmt.Errorf("logging.file: %w; set it to a file that this user can write", err)}
 	}
 	return log, closeLog, nil
+}
+
+// setLevel sets the level of all loggers of this process.
+func (a *app) setLevel(cfg *config.Config) {
+	level := cfg.Logging.SlogLevel()
+	if a.quiet {
+		level = max(level, slog.LevelWarn)
+	}
+	a.level.Set(level)
+}
+
+// agentLog is the log of an agent, which in the background is its file alone.
+func (a *app) agentLog(cfg *config.Config, o runOptions) (*slog.Logger, func() error, error) {
+	if !o.reports {
+		return a.logger(cfg, a.env.Stderr)
+	}
+	cfg.Logging.File = logFile(cfg)
+	return a.logger(cfg, nil)
 }
 
 // A route is everything of one process that works on one route.
@@ -82,12 +99,29 @@ type route struct {
 	conn     *nats.Conn
 	ledger   *nats.Ledger
 	identity messages.Identity
-	source   *oci.Client
+	source   *oci.Client // as it was opened; sides are what is in use
 	dest     *s3.Client
+	sides    sides
+	reloaded atomic.Pointer[config.Config] // nil before the first reload
 	gate     *copier.Gate
 	monitor  *monitor // nil without http.listen
 	alerts   *alerts  // nil without an address to tell
 	unlock   func() error
+	hadMarks atomic.Bool  // the ledger held scan marks
+	known    *state.Known // what is noted of a ledger that is gone; nil of none
+}
+
+// settings are the configuration as the last reload left it. What a reload cannot
+// change is read from cfg.
+func (r *route) settings() *config.Config {
+	if c := r.reloaded.Load(); c != nil {
+		return c
+	}
+	return r.cfg
+}
+
+func noStateDir() error {
+	return &coded{exitConfig, errors.New("state.dir is not set and there is no home directory to default to; set state.dir")}
 }
 
 // lockState takes the lock of the state directory, which one agent holds while
@@ -95,7 +129,7 @@ type route struct {
 func lockState(cfg *config.Config) (unlock func() error, err error) {
 	dir := cfg.State.Dir
 	if dir == "" {
-		return nil, &coded{exitConfig, errors.New("state.dir is not set and there is no home directory to default to; set state.dir")}
+		return nil, noStateDir()
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, &coded{exitConfig, fmt.Errorf("state.dir: %w; set state.dir to a directory that this user can write", err)}
@@ -106,7 +140,7 @@ func lockState(cfg *config.Config) (unlock func() error, err error) {
 		return nil, &coded{exitConfig, fmt.Errorf("lock %s: %w", dir, err)}
 	}
 	if !ok {
-		return nil, &coded{exitRunning, fmt.Errorf("an agent is already running on %s; see `oracle-focus-agent status`", dir)}
+		return nil, &coded{exitRunning, fmt.Errorf("an agent is already running on %s, or a command such as sync is at work there; see `oracle-focus-agent status`", dir)}
 	}
 	return lock.Unlock, nil
 }
@@ -174,6 +208,9 @@ func connect(ctx context.Context, role string, o nats.Options) (*nats.Conn, erro
 // waits reports whether a role runs until a signal, so that it can wait for the queue.
 func waits(role string) bool { return role == "run" || role == "scanner" || role == "copier" }
 
+// scans reports whether a role decides by the ledger what is sent.
+func scans(role string) bool { return role == "run" || role == "scanner" || role == "sync" }
+
 func lockedAs(err error) error {
 	if errors.Is(err, nats.ErrLocked) {
 		return &coded{exitRunning, err}
@@ -200,6 +237,7 @@ func (r *route) openSides(ctx context.Context) (err error) {
 	if err != nil {
 		return &coded{exitConfig, err}
 	}
+	r.sides.set(r.source, r.dest)
 	return nil
 }
 
@@ -230,8 +268,15 @@ func (r *route) openState(ctx context.Context, role string, c change) (err error
 	if err := r.openQueue(ctx, role); err != nil {
 		return err
 	}
-	r.identity, err = settleIdentity(ctx, r.ledger, r.cfg, r.naming, c)
-	return err
+	if scans(role) {
+		if err := r.expectLedger(ctx, &c); err != nil {
+			return err
+		}
+	}
+	if r.identity, err = settleIdentity(ctx, r.ledger, r.cfg, r.naming, c); err != nil || !scans(role) {
+		return err
+	}
+	return r.begin(ctx, c)
 }
 
 // close ends what open began, in the opposite order.
@@ -243,12 +288,7 @@ func (r *route) close() error {
 	if r.server != nil {
 		errs = append(errs, r.server.Shutdown())
 	}
-	if r.source != nil {
-		r.source.Close()
-	}
-	if r.dest != nil {
-		r.dest.Close()
-	}
+	r.sides.close()
 	if r.unlock != nil {
 		errs = append(errs, r.unlock())
 	}
@@ -264,17 +304,18 @@ func (r *route) rules() messages.Rules {
 
 func (r *route) scanner() scanner.Scanner {
 	return scanner.Scanner{
-		Lister: r.source, Ledger: r.ledger, Marks: r.ledger, Publisher: r.conn.Publisher(r.cfg.NATS.Prefix),
+		Lister: &r.sides, Ledger: r.ledger, Marks: sureMarks{r.ledger, r}, Publisher: r.conn.Publisher(r.cfg.NATS.Prefix),
+		Forgetter: r.ledger, Retention: time.Duration(r.cfg.State.RetentionDays) * 24 * time.Hour,
 		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch,
-		Since: messages.Day(r.cfg.Agent.Since), Lookback: r.cfg.Agent.LookbackDays,
-		Interval: r.cfg.Agent.PollInterval.Std(), Violated: r.monitor.violated, Log: r.log,
+		Since: messages.Day(r.cfg.Agent.Since), Lookback: r.settings().Agent.LookbackDays,
+		Interval: r.settings().Agent.PollInterval.Std(), Violated: r.monitor.violated, Log: r.log,
 	}
 }
 
 func (r *route) copier() *copier.Copier {
 	return &copier.Copier{
 		Queue: r.conn.Queue(r.assets), Ledger: r.ledger, Dead: r.conn.DeadLetters(r.cfg.NATS.Prefix),
-		Source: r.source, Objects: r.dest, Uploads: r.dest, Parts: r.dest,
+		Source: &r.sides, Objects: &r.sides, Uploads: &r.sides, Parts: &r.sides,
 		Gate: r.gate, Budget: copier.NewBudget(partBuffers, r.cfg.Advanced.ChunkSizeBytes),
 		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch, Born: r.identity.Created,
 		Worker: instance(), Slots: r.cfg.Agent.MaxConcurrentTransfers,
@@ -288,7 +329,7 @@ func (r *route) copier() *copier.Copier {
 
 // sync is one sync over this route.
 func (r *route) sync() *agent.Sync {
-	return &agent.Sync{Scanner: r.scanner(), Watch: r.watch, Gate: r.gate, MaxAttempts: r.cfg.Retry.MaxRetries}
+	return &agent.Sync{Scanner: r.scanner(), Watch: r.watch, Gate: r.gate, MaxAttempts: r.settings().Retry.MaxRetries}
 }
 
 func (r *route) watch(ctx context.Context, seen func(string, messages.Record)) {

@@ -86,9 +86,10 @@ type Logging struct {
 
 // State is what the agent keeps on disk.
 type State struct {
-	File          string `yaml:"file" split_words:"true" path:"true" desc:"state.json of the Python agent; accepted, and not read by this version"`
+	File          string `yaml:"file" split_words:"true" path:"true" desc:"state.json of the Python agent; the first start looks whether there is one, and state import takes it over"`
 	Dir           string `yaml:"dir" split_words:"true" path:"true" desc:"directory of the queue, lock and socket; empty: /var/lib/oracle-focus-agent for root, else $XDG_STATE_HOME/oracle-focus-agent"`
-	RetentionDays int    `yaml:"retention_days" split_words:"true" desc:"accepted; this version keeps every record, as with 0"`
+	RetentionDays int    `yaml:"retention_days" split_words:"true" desc:"age in days from which on the record of a file that the source no longer lists is forgotten; 0: never"`
+	ExportDir     string `yaml:"export_dir" split_words:"true" path:"true" desc:"directory for an export of the ledger each day, of which 7 are kept; empty: none"`
 }
 
 // NATS is the queue and the ledger. Plain nats:// is allowed to any host: the
@@ -156,7 +157,7 @@ func Default() *Config {
 		Agent:   Agent{PollInterval: 600 * second, LookbackDays: 35, MaxConcurrentTransfers: 3, DaemonMode: true},
 		Retry:   defaultRetry(),
 		Logging: Logging{Level: "INFO", MaxSizeMB: 100, BackupCount: 5, Format: "text"},
-		State:   State{RetentionDays: 30},
+		State:   State{File: "./state/state.json", RetentionDays: 30},
 		NATS:    NATS{Prefix: "focus", InboxPrefix: "_INBOX", Service: true, Replicas: 1, AckWait: 300 * second},
 		Naming:  Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
 		Alerts:  Alerts{WebhookAfter: 60 * second},

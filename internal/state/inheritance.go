@@ -80,7 +80,7 @@ func (in *Inheritance) CheckLayout(n messages.Naming) error {
 	case len(found) == 0 || len(found) == 1 && found[0] == n.Template():
 		return nil
 	case len(found) == 1:
-		return fmt.Errorf("the Python agent named its objects %s, and the configuration names them %s: each report would arrive a second time under another name; set\n\nnaming:\n  %s\n",
+		return fmt.Errorf("the Python agent named its objects %s, and the configuration names them %s: each report would arrive a second time under another name; nothing was written: import again with\nnaming:\n  %s",
 			found[0], n.Template(), strings.Join(settings(found[0]), "\n  "))
 	}
 	var b strings.Builder

@@ -1,0 +1,279 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"oracle-focus-agent/internal/agent"
+	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/internal/state"
+	"oracle-focus-agent/messages"
+	"oracle-focus-agent/scanner"
+)
+
+func (a *app) stateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "state", Short: "Export, import or rebuild the ledger of what was copied", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.stateExportCommand(), a.stateImportCommand(), a.stateRebuildCommand())
+	return cmd
+}
+
+type exportOptions struct {
+	format, output string
+	json           bool
+}
+
+func (a *app) stateExportCommand() *cobra.Command {
+	var o exportOptions
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write the ledger as JSON lines, or as a state.json of the Python agent", Args: cobra.NoArgs,
+		Long: `Write the ledger. As jsonl it is complete, and "state import" restores it; as
+python it is a state.json, which the Python agent reads, of the files that were
+copied. A running agent goes on meanwhile. The output file appears whole or not
+at all, for its owner only; without one the export is printed.`,
+		Example: "  oracle-focus-agent state export -o ledger.jsonl\n  oracle-focus-agent state export --format python -o state.json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.stateExport(cmd.Context(), o) },
+	}
+	cmd.Flags().StringVar(&o.format, "format", "jsonl", "jsonl or python")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this file")
+	cmd.Flags().BoolVar(&o.json, "json", false, "with --output: print what was written as one JSON object")
+	return cmd
+}
+
+func (a *app) stateExport(ctx context.Context, o exportOptions) error {
+	write := writeLines
+	switch {
+	case o.format == "python":
+		write = a.writePython
+	case o.format != "jsonl":
+		return &coded{exitConfig, fmt.Errorf("--format %q: use jsonl or python", o.format)}
+	}
+	if o.json && o.output == "" {
+		return &coded{exitConfig, errors.New("--json is about the file of --output; without one the export itself is printed")}
+	}
+	var out exported
+	err := a.withPages(ctx, func(route string, p pages) (err error) {
+		if o.output == "" {
+			out, err = write(ctx, a.env.Stdout, route, p)
+			return err
+		}
+		return state.WriteFile(o.output, func(w io.Writer) error {
+			buffered := bufio.NewWriter(w)
+			if out, err = write(ctx, buffered, route, p); err == nil && out.Records == 0 {
+				err = errors.New("the ledger holds no record; nothing was written")
+			}
+			return errors.Join(err, buffered.Flush())
+		})
+	})
+	for _, key := range out.Unreadable {
+		fmt.Fprintf(a.env.Stderr, "warning: %s cannot be read and was left out; its file counts as not copied\n", key)
+	}
+	if err != nil || o.output == "" {
+		return err
+	}
+	if o.json {
+		return a.printJSON(out)
+	}
+	fmt.Fprintf(a.env.Stdout, "wrote %s: %d records\n", o.output, out.Records)
+	return nil
+}
+
+// withPages gives f the ledger: that of the running agent or, where none runs,
+// the one that it opens.
+func (a *app) withPages(ctx context.Context, f func(route string, p pages) error) (err error) {
+	cfg, naming, err := a.load()
+	if err != nil {
+		return err
+	}
+	if cfg.State.Dir != "" {
+		p := func(ctx context.Context, after string) (page statePage, err error) {
+			return page, askQuickly(ctx, cfg, "/v1/state", after, &page)
+		}
+		if _, err := p(ctx, ""); !errors.Is(err, agent.ErrNotRunning) {
+			if err != nil {
+				return err
+			}
+			return f(cfg.OCI.Name, p)
+		}
+	}
+	r := &route{cfg: cfg, naming: naming, log: quietLog()}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.lockEmbedded(); err != nil {
+		return err
+	}
+	if err := r.openQueue(ctx, "state"); err != nil {
+		return err
+	}
+	return f(cfg.OCI.Name, r.statePage)
+}
+
+// answerState gives a page of the ledger.
+func (g *running) answerState(ctx context.Context, body []byte) (any, error) {
+	var after string
+	if err := json.Unmarshal(body, &after); err != nil {
+		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
+	}
+	return g.statePage(ctx, after)
+}
+
+// writePython writes the copied files as a state.json.
+func (a *app) writePython(ctx context.Context, w io.Writer, _ string, p pages) (exported, error) {
+	cfg, _, err := a.load()
+	if err != nil {
+		return exported{}, err
+	}
+	out := state.Python{LastSync: time.Now()}
+	var done exported
+	done.Unreadable, err = p.each(ctx, func(l state.Line) error {
+		if _, _, _, ok := messages.ParseRecordKey(l.Key); !ok {
+			return nil
+		}
+		r, err := messages.DecodeRecord(l.Value)
+		if errors.Is(err, messages.ErrNewer) {
+			return err
+		}
+		if e, ok := entryOf(r, cfg.S3.KeyPrefix()); ok && err == nil {
+			out.Entries = append(out.Entries, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return done, err
+	}
+	done.Records = len(out.Entries)
+	return done, state.WritePython(w, out)
+}
+
+// entryOf is the entry of a file whose present version stands at the destination.
+func entryOf(r messages.Record, prefix string) (state.Entry, bool) {
+	if r.Status != messages.StatusCopied || r.Copy == nil || !strings.HasPrefix(r.Copy.Key, prefix) {
+		return state.Entry{}, false
+	}
+	return state.Entry{
+		Object: r.Object, Key: strings.TrimPrefix(r.Copy.Key, prefix), Transferred: r.Copy.At, Seconds: r.Copy.Seconds,
+	}, true
+}
+
+// openState opens what the commands that write a ledger need. A dry run makes
+// nothing: where the embedded queue was never started, the ledger stays nil.
+func (r *route) openLedger(ctx context.Context, dryRun bool) error {
+	if r.cfg.Embedded() && dryRun {
+		if _, missing := os.Stat(r.cfg.StoreDir()); missing != nil {
+			return nil
+		}
+	}
+	if err := r.lockEmbedded(); err != nil {
+		return err
+	}
+	return r.openQueue(ctx, "state")
+}
+
+// settle makes the identity of the route that of the ledger, as a first start does.
+func (r *route) settle(ctx context.Context, dryRun bool) (err error) {
+	c := change{dryRun: dryRun}
+	if err := r.recall(&c); err != nil || r.ledger == nil {
+		return err
+	}
+	r.identity, err = settleIdentity(ctx, r.ledger, r.cfg, r.naming, c)
+	return err
+}
+
+// lookThrough tells what a scan from a day on finds, and changes nothing.
+func (r *route) lookThrough(ctx context.Context, from messages.Day, each func(scanner.Outcome)) error {
+	s := scanner.Scanner{
+		Lister: r.source, Ledger: empty{}, Marks: empty{}, Publisher: nothing{},
+		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch, Since: from, Observe: each, Log: quietLog(),
+	}
+	if r.ledger != nil {
+		s.Ledger = r.ledger
+	}
+	_, err := s.Scan(ctx)
+	return err
+}
+
+// record writes records that the ledger does not have yet. One that it has is
+// newer knowledge, and stays.
+func (r *route) record(ctx context.Context, records []keyed) (written, kept int, err error) {
+	for _, k := range records {
+		raw, err := k.record.Encode()
+		if err != nil {
+			return written, kept, err
+		}
+		added, err := r.add(ctx, k.key, raw)
+		if err != nil {
+			return written, kept, err
+		}
+		if added {
+			written++
+		} else {
+			kept++
+		}
+	}
+	return written, kept, nil
+}
+
+// keyed is a record and where it belongs.
+type keyed struct {
+	key    string
+	record messages.Record
+}
+
+// add writes a value where there is none.
+func (r *route) add(ctx context.Context, key string, value []byte) (added bool, err error) {
+	_, err = r.ledger.Write(ctx, key, value, 0)
+	if errors.Is(err, messages.Conflict) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// confirm asks on a terminal whether to go on; elsewhere --yes must have said it.
+func (a *app) confirm(ctx context.Context, yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	in, terminal := a.env.Stdin.(*os.File)
+	if !terminal || !term.IsTerminal(int(in.Fd())) {
+		return &coded{exitConfig, errors.New("nothing was written, because there is no terminal to ask on; look at the above and add --yes")}
+	}
+	fmt.Fprintf(a.env.Stderr, "%s [y/N] ", question)
+	answer, err := interview{bufio.NewReader(in), a.env.Stderr}.line(ctx)
+	if err != nil {
+		return err
+	}
+	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
+		return errors.New("nothing was written")
+	}
+	return nil
+}
+
+// table prints rows of a name and a text.
+func (a *app) table(rows [][2]string) {
+	w := tabwriter.NewWriter(a.env.Stdout, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+	}
+	_ = w.Flush() // as with every other print
+}
+
+// firstDay is where the responsibility of a route begins that has no ledger:
+// where the configuration says, else where its scans begin.
+func firstDay(cfg *config.Config, start messages.Day) messages.Day {
+	if cfg.Agent.Since != "" {
+		return messages.Day(cfg.Agent.Since)
+	}
+	return start
+}
