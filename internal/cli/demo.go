@@ -259,7 +259,7 @@ func (d *demo) serve(ctx context.Context) error {
 	d.env.Environ = append(slices.DeleteFunc(d.env.Environ, func(e string) bool {
 		return strings.HasPrefix(e, "FOCUS_LOGGING_LEVEL=")
 	}), "FOCUS_LOGGING_LEVEL=INFO")
-	err := d.run(ctx, change{})
+	err := d.run(ctx, runOptions{})
 	stop()
 	writing.Wait()
 	return err

@@ -56,7 +56,7 @@ func exitCode(err error) int {
 		return c.code
 	}
 	if r, ok := errors.AsType[*agent.Refusal](err); ok {
-		return r.Exit
+		return known(max(r.Exit, exitError))
 	}
 	if isConfigError(err) {
 		return exitConfig
@@ -66,6 +66,16 @@ func exitCode(err error) int {
 		return exitNotRunning
 	case messages.ClassOf(err).Credentials():
 		return exitAuth
+	}
+	return exitError
+}
+
+// known is the code of another process, which may be of a later version; what this
+// one does not know is a failure like any other.
+func known(code int) int {
+	switch code {
+	case exitOK, exitError, exitConfig, exitAuth, exitRunning, exitNotRunning, exitInterrupted:
+		return code
 	}
 	return exitError
 }

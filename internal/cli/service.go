@@ -50,7 +50,7 @@ func (g *running) metadata(role string) map[string]string {
 		"started": g.board.Status().Started.Format(time.RFC3339),
 	}
 	if role != "scanner" {
-		m["slots"] = strconv.Itoa(g.cfg.Agent.MaxConcurrentTransfers)
+		m["slots"] = strconv.Itoa(g.settings().Agent.MaxConcurrentTransfers)
 	}
 	if r := revision(); r != "" {
 		m["revision"] = r

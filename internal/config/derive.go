@@ -7,7 +7,10 @@ import (
 	"strings"
 )
 
-const systemStateDir = "/var/lib/oracle-focus-agent"
+const (
+	systemStateDir = "/var/lib/oracle-focus-agent"
+	systemPIDFile  = "/run/oracle-focus-agent.pid"
+)
 
 // Bucket is the bucket of s3.bucket_path.
 func (s S3) Bucket() string {
@@ -61,6 +64,15 @@ func (c *Config) StateDir(uid int, getenv func(string) string) string {
 		return filepath.Join(home, ".local", "state", "oracle-focus-agent")
 	}
 	return ""
+}
+
+// PIDFile is where other programs look for the PID of the agent: among those of the
+// system's services where state.dir is the system's, else in state.dir.
+func (c *Config) PIDFile(euid int) string {
+	if euid == 0 && c.State.Dir == systemStateDir {
+		return systemPIDFile
+	}
+	return filepath.Join(c.State.Dir, "agent.pid")
 }
 
 // StoreDir is where an embedded queue keeps its files.

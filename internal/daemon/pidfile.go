@@ -8,6 +8,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -138,9 +139,8 @@ var ErrNotHeld = errors.New("no process holds the PID file")
 // Signal sends a signal to the process that holds the PID file, and to no other. It
 // is ErrNotHeld where none does.
 func Signal(path string, sig os.Signal) (pid int, err error) {
-	pid, err = Holder(path)
-	if err != nil || pid == 0 {
-		return 0, errors.Join(err, ErrNotHeld)
+	if pid, err = heldBy(path); err != nil {
+		return 0, err
 	}
 	p, err := os.FindProcess(pid)
 	if err != nil {
@@ -150,8 +150,15 @@ func Signal(path string, sig os.Signal) (pid int, err error) {
 	// Where the kernel has handles of processes, p is one: that the same PID holds
 	// the file still shows that p is the holder, and a signal to p reaches no later
 	// process of that PID.
-	if again, err := Holder(path); err != nil || again != pid {
-		return 0, errors.Join(err, ErrNotHeld)
+	if again, err := heldBy(path); err != nil || again != pid {
+		return 0, cmp.Or(err, ErrNotHeld)
 	}
 	return pid, p.Signal(sig)
+}
+
+func heldBy(path string) (pid int, err error) {
+	if pid, err = Holder(path); err == nil && pid == 0 {
+		err = ErrNotHeld
+	}
+	return pid, err
 }
