@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"oracle-focus-agent/internal/agent"
+	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/internal/daemon"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -35,22 +37,21 @@ type report struct {
 // status asks the running agent; where none answers it shows what the last one
 // wrote. It never starts anything.
 func (a *app) status(ctx context.Context, asJSON bool) error {
-	cfg, _, err := a.load()
+	cfg, err := a.read(config.Options{Incomplete: true})
 	if err != nil {
 		return err
 	}
 	var s report
-	err = askQuickly(ctx, cfg, "/v1/status", struct{}{}, &s.Status)
+	s.Status, err = statusHere(ctx, cfg)
 	stopped := errors.Is(err, agent.ErrNotRunning)
 	if err != nil && !stopped {
 		return err
 	}
-	if stopped {
-		if s.Status, err = agent.ReadStatus(cfg.State.Dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("read the last status: %w", err)
-		}
+	err = nil
+	if s.Phase != agent.Starting { // else it waits for that very queue
+		s.Instances, err = askInstances(ctx, cfg)
 	}
-	if s.Instances, err = askInstances(ctx, cfg); err != nil && stopped {
+	if err != nil && stopped {
 		return err
 	}
 	if err != nil {
@@ -65,6 +66,30 @@ func (a *app) status(ctx context.Context, asJSON bool) error {
 		err = quietly(exitNotRunning)
 	}
 	return err
+}
+
+// statusHere asks the agent of this host. Where none runs, which is
+// agent.ErrNotRunning, the status is what the last one wrote.
+func statusHere(ctx context.Context, cfg *config.Config) (s agent.Status, err error) {
+	none := agent.Status{Phase: agent.Stopped, InFlight: []agent.Transfer{}}
+	if cfg.State.Dir == "" {
+		return none, agent.ErrNotRunning
+	}
+	err = askQuickly(ctx, cfg, "/v1/status", struct{}{}, &s)
+	if !errors.Is(err, agent.ErrNotRunning) {
+		return s, err
+	}
+	if pid, held := daemon.Holder(holderFile(cfg)); held == nil && pid != 0 && pid != os.Getpid() {
+		return s, fmt.Errorf("an agent, PID %d, holds %s, but its socket %s is not there or closed; `oracle-focus-agent stop` ends it", pid, cfg.State.Dir, agent.SocketPath(cfg.State.Dir))
+	}
+	s, bad := agent.ReadStatus(cfg.State.Dir)
+	switch {
+	case errors.Is(bad, os.ErrNotExist):
+		return none, err
+	case bad != nil:
+		return s, fmt.Errorf("read the last status: %w", bad)
+	}
+	return s, err
 }
 
 func printReport(out io.Writer, s report, stopped bool) error {
@@ -88,7 +113,7 @@ func printStatus(out io.Writer, s agent.Status) error {
 		}
 		row("last seen", "%s", when(s.At))
 	} else {
-		row("agent", "running, PID %d, up %s, version %s", s.PID, time.Since(s.Started).Round(time.Second), s.Version)
+		row("agent", "%s, PID %d, up %s, version %s", s.Phase, s.PID, time.Since(s.Started).Round(time.Second), s.Version)
 		if s.Ready {
 			row("ready", "yes")
 		} else {
@@ -104,22 +129,38 @@ func printStatus(out io.Writer, s agent.Status) error {
 		if sc.Error != "" {
 			row("", "FAILED: %s", sc.Error)
 		}
+		if sc.Dead+sc.TooLarge > 0 {
+			row("failed", "%d given up (`failed list` says why), %d too large", sc.Dead, sc.TooLarge)
+		}
 	}
 	if s.Running {
-		row("next scan", "%s", when(s.NextScan))
+		if s.NextScan.IsZero() {
+			row("next scan", "the first is not at its end")
+		} else {
+			row("next scan", "%s", when(s.NextScan))
+		}
 		row("queue", "%d waiting, %d backfill, %d in flight", s.Queue.Live, s.Queue.Backfill, s.Queue.InFlight)
 	}
 	row("last success", "%s", when(s.LastSuccess))
-	t := s.Totals
-	row("since start", "%d transferred (%s), %d adopted, %d recorded, %d retries, %d failed", t.Transferred, humanize.IBytes(uint64(t.Bytes)), t.Adopted, t.Recorded, t.Retried, t.Failed)
+	row("since start", "%s", totals(s.Totals))
+	if s.At.Sub(s.Started) > 24*time.Hour { // before that it is the same
+		row("last 24 hours", "%s", totals(s.Recent))
+	}
 	if c := s.LastCopied; c != nil {
 		row("last copied", "%s, %s", c.Key, when(c.Ended))
+	}
+	if n := s.Newest; n != nil {
+		row("newest report", "of %s: %s, delivered %s", n.Day, n.Key, when(n.At))
 	}
 	for _, f := range s.InFlight {
 		row("in flight", "%s  %s of %s  %s/s", f.Key, humanize.IBytes(uint64(f.Bytes)), humanize.IBytes(uint64(f.Size)),
 			humanize.IBytes(uint64(float64(f.Bytes)/max(time.Since(f.Started).Seconds(), 0.001))))
 	}
 	return w.Flush()
+}
+
+func totals(t agent.Totals) string {
+	return fmt.Sprintf("%d transferred (%s), %d adopted, %d recorded, %d retries, %d failed", t.Transferred, humanize.IBytes(uint64(t.Bytes)), t.Adopted, t.Recorded, t.Retried, t.Failed)
 }
 
 func unknownHistory(s agent.Status) string {

@@ -84,8 +84,9 @@ func (a *app) agentLog(cfg *config.Config, o runOptions) (*slog.Logger, func() e
 	if !o.reports {
 		return a.logger(cfg, a.env.Stderr)
 	}
-	cfg.Logging.File = logFile(cfg)
-	return a.logger(cfg, nil)
+	quiet := *cfg
+	quiet.Logging.File = logFile(cfg)
+	return a.logger(&quiet, nil)
 }
 
 // A route is everything of one process that works on one route.
