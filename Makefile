@@ -44,6 +44,15 @@ fuzz: ## fuzz each decoder and encoder for ten seconds
 $(TOOLS): internal/tools/go.mod
 	cd internal/tools && $(GO) build -o ../../bin/ $$(awk '/^tool \(/{f=1;next} /^\)/{f=0} f' go.mod | grep /$(@F)$$)
 
+# Prometheus's own judge of rules, from Debian's package; nothing is installed. Without
+# it the tests go on and say so.
+bin/promtool:
+	@command -v promtool >/dev/null || { \
+		mkdir -p bin && dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cd "$$dir" && \
+		{ apt-get -q download prometheus || { apt-get -q update && apt-get -q download prometheus; }; } >/dev/null 2>&1 && \
+		dpkg -x prometheus_*.deb . && cp usr/bin/promtool $(CURDIR)/$@; \
+	} || echo "promtool is not here, so that the alerting rules are not tried: put it on the PATH (Debian: apt-get install prometheus)"
+
 image: image-context ## build the two container images; needs Docker, and no image registry
 	for target in agent nats; do \
 		docker build --quiet --target $$target --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --file deploy/image/Dockerfile \
