@@ -193,6 +193,18 @@ func TestWhatACrashLeftOutIsMade(t *testing.T) {
 	}
 }
 
+func TestALostAuthorityIsReplacedEverywhere(t *testing.T) {
+	dir := t.TempDir()
+	write(t, options(dir))
+	if err := os.RemoveAll(filepath.Join(dir, "ca")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, options(dir))
+	if err := fits(dir); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheKeyOfTheAuthorityMayBeAway(t *testing.T) {
 	dir := t.TempDir()
 	write(t, options(dir))
