@@ -31,15 +31,17 @@ type plan struct {
 	Failed     []agent.Failure         `json:"failed"`
 	Ineligible map[messages.Reason]int `json:"ineligible,omitempty"`
 
-	days map[messages.Day]bool
+	days   map[messages.Day]bool
+	force  bool // --force
+	forced int  // those that are done and would be copied again
 }
 
 // makePlan scans with a publisher and marks that change nothing.
-func makePlan(ctx context.Context, s scanner.Scanner) (*plan, error) {
-	p := &plan{days: map[messages.Day]bool{}, Failed: []agent.Failure{}}
+func makePlan(ctx context.Context, s scanner.Scanner, force bool) (*plan, error) {
+	p := &plan{force: force, days: map[messages.Day]bool{}, Failed: []agent.Failure{}}
 	s.Publisher, s.Marks, s.Observe, s.Log, s.Forgetter = nothing{}, readOnly{s.Marks}, p.add, quietLog(), nil
 	st, err := s.Scan(ctx)
-	p.From, p.Days, p.Done, p.Inherited, p.Ineligible = st.From, len(p.days), st.Done, st.Inherited, st.Ineligible
+	p.From, p.Days, p.Done, p.Inherited, p.Ineligible = st.From, len(p.days), st.Done-p.forced, st.Inherited, st.Ineligible
 	return p, err
 }
 
@@ -54,7 +56,14 @@ type readOnly struct{ scanner.Marks }
 func (readOnly) Write(context.Context, string, []byte, uint64) (uint64, error) { return 0, nil }
 
 func (p *plan) add(o scanner.Outcome) {
-	switch o.Finding {
+	finding := o.Finding
+	if p.force && again(o) {
+		if finding == scanner.Done {
+			p.forced++
+		}
+		finding = scanner.Published
+	}
+	switch finding {
 	case scanner.Failed:
 		p.Failed = append(p.Failed, agent.Failure{Object: o.Object.Name, Reason: o.Err.Error(), Class: messages.ClassOf(o.Err)})
 	case scanner.Published:
@@ -96,7 +105,7 @@ func (a *app) plan(ctx context.Context, cfg *config.Config, naming messages.Nami
 	p := &plan{}
 	err := agent.ErrNotRunning
 	if cfg.State.Dir != "" {
-		err = agent.Ask(ctx, cfg.State.Dir, "/v1/sync", syncRequest{DryRun: true, Identity: identityOf(cfg, naming)}, p)
+		err = agent.Ask(ctx, cfg.State.Dir, "/v1/sync", syncRequest{DryRun: true, Force: o.force, Identity: identityOf(cfg, naming)}, p)
 	}
 	if errors.Is(err, agent.ErrNotRunning) {
 		p, err = a.planAlone(ctx, cfg, naming, o)
@@ -134,7 +143,7 @@ func (a *app) planAlone(ctx context.Context, cfg *config.Config, naming messages
 	if err := r.open(ctx, "sync", o.change); err != nil {
 		return nil, err
 	}
-	return makePlan(ctx, r.resuming(r.scanner()))
+	return makePlan(ctx, r.resuming(r.scanner()), o.force)
 }
 
 func (r *route) planFresh(ctx context.Context) (*plan, error) {
@@ -144,7 +153,7 @@ func (r *route) planFresh(ctx context.Context) (*plan, error) {
 	return makePlan(ctx, r.resuming(scanner.Scanner{
 		Lister: r.source, Ledger: empty{}, Marks: empty{}, Route: r.cfg.OCI.Name, Rules: r.rules(),
 		Since: messages.Day(r.cfg.Agent.Since), Lookback: r.cfg.Agent.LookbackDays, Log: quietLog(),
-	}))
+	}), false)
 }
 
 // resuming is s as it will be once the responsibility of a ledger that is gone was

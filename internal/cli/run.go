@@ -339,7 +339,7 @@ func (g *running) firstPlan(ctx context.Context, a *app) {
 	if err != nil || m != nil && !m.Scanned.IsZero() {
 		return
 	}
-	p, err := makePlan(ctx, g.scanner())
+	p, err := makePlan(ctx, g.scanner(), false)
 	if err != nil {
 		g.log.Warn("no plan could be made; scanning goes on", "err", err)
 		return
@@ -404,7 +404,12 @@ func (g *running) answerSync(ctx context.Context, body []byte) (any, error) {
 	ctx, cancel := within(ctx, o.Timeout)
 	defer cancel()
 	if o.DryRun {
-		return makePlan(ctx, g.scanner())
+		return makePlan(ctx, g.scanner(), o.Force)
+	}
+	if o.Force {
+		if err := g.orderAgain(ctx); err != nil {
+			return syncAnswer{agent.Summary{Failures: []agent.Failure{}}, err.Error(), exitCode(err)}, nil
+		}
 	}
 	s := g.sync()
 	s.Scanner.Finished = g.monitor.count

@@ -19,6 +19,7 @@ import (
 
 type syncOptions struct {
 	change
+	force   bool
 	dryRun  bool
 	json    bool
 	timeout time.Duration
@@ -27,6 +28,7 @@ type syncOptions struct {
 // syncRequest and syncAnswer travel over the agent's socket.
 type syncRequest struct {
 	DryRun  bool          `json:"dry_run"`
+	Force   bool          `json:"force,omitempty"`
 	Timeout time.Duration `json:"timeout"`
 	// Identity is what the caller is configured for; the agent may have been
 	// started with another configuration.
@@ -45,10 +47,11 @@ func (a *app) syncCommand() *cobra.Command {
 		Use: "sync", Short: "Scan once, copy until every file found is settled, and end", Args: cobra.NoArgs,
 		Long: `Scan once, copy until every file of this scan is settled, print a summary and end.
 Beside a running agent, the agent does the work and this command waits for it.`,
-		Example: "  oracle-focus-agent sync --config config.yaml\n  oracle-focus-agent sync --dry-run",
+		Example: "  oracle-focus-agent sync --config config.yaml\n  oracle-focus-agent sync --dry-run\n  oracle-focus-agent sync --force",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.sync(cmd.Context(), o) },
 	}
 	addChange(cmd, &o.change)
+	cmd.Flags().BoolVarP(&o.force, "force", "f", false, "copy again what is at the destination already or was given up, as far as agent.lookback_days reaches")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print what would be copied and change nothing")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the summary as one JSON object")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "give up after this time and name the files that are not settled")
@@ -70,7 +73,7 @@ func (a *app) sync(ctx context.Context, o syncOptions) error {
 	}
 	if !o.accept && !o.moved && !o.resend && cfg.State.Dir != "" {
 		var answer syncAnswer
-		request := syncRequest{Timeout: o.timeout, Identity: identityOf(cfg, naming)}
+		request := syncRequest{Force: o.force, Timeout: o.timeout, Identity: identityOf(cfg, naming)}
 		var alive agent.Status // one that hangs should not be waited for without a word
 		err := askQuickly(ctx, cfg, "/v1/status", struct{}{}, &alive)
 		if err == nil {
@@ -115,6 +118,11 @@ func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages
 	c := o.change
 	if err := r.open(ctx, "sync", c); err != nil {
 		return err
+	}
+	if o.force {
+		if err := r.orderAgain(ctx); err != nil {
+			return err
+		}
 	}
 	sum, err := r.syncObserved(ctx, p, func(copier.Event) {})
 	if err == nil {

@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"oracle-focus-agent/messages"
+	"oracle-focus-agent/scanner"
+)
+
+// again tells whether --force copies what a scan found once more: all of the usual
+// window, where it is at the destination or was given up. A sweep's older days are
+// not asked for.
+func again(o scanner.Outcome) bool {
+	s := o.Record.Status
+	return o.Lane == messages.Live && o.Record.Done(o.Object, o.Record.Epoch) && (s == messages.StatusCopied || s == messages.StatusFailed)
+}
+
+// orderAgain orders another copy of each file of the window. The orders stand in the
+// ledger, and the next scan queues them: so a crash in between loses none.
+func (r *route) orderAgain(ctx context.Context) error {
+	s := r.scanner()
+	s.Publisher, s.Marks, s.Log, s.Forgetter = nothing{}, readOnly{s.Marks}, quietLog(), nil
+	var found []scanner.Outcome
+	s.Observe = func(o scanner.Outcome) {
+		if again(o) {
+			found = append(found, o)
+		}
+	}
+	if _, err := s.Scan(ctx); err != nil {
+		return err
+	}
+	for _, o := range found {
+		if err := r.orderOne(ctx, o.Object, messages.RecordKey(r.cfg.OCI.Name, o.Report)); err != nil {
+			return fmt.Errorf("order %s: %w", o.Object.Name, err)
+		}
+	}
+	r.log.Info("another copy was ordered of what the window holds", "files", len(found))
+	return nil
+}
+
+// orderOne makes the record due, whatever another process writes meanwhile.
+func (r *route) orderOne(ctx context.Context, object messages.Object, key string) error {
+	for range 5 {
+		raw, revision, err := r.ledger.Read(ctx, key)
+		if err != nil {
+			return err
+		}
+		had, err := messages.DecodeRecord(raw)
+		if err != nil {
+			return err
+		}
+		due := messages.Record{
+			Status: messages.StatusDue, Epoch: r.identity.Epoch, Object: object, Copy: had.Copy,
+			Generation: had.Generation + 1, At: time.Now().UTC(),
+		}
+		if raw, err = due.Encode(); err != nil {
+			return err
+		}
+		if _, err = r.ledger.Write(ctx, key, raw, revision); !errors.Is(err, messages.Conflict) {
+			return err
+		}
+	}
+	return messages.Conflict
+}
