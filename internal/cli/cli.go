@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"oracle-focus-agent/internal/logging"
 )
 
 // An Env is what a command sees of the operating system.
@@ -60,6 +62,8 @@ type app struct {
 	quiet  bool
 	level  slog.LevelVar
 	began  bool // a command was understood and does its work
+	// logFile is that of the logger; nil without one.
+	logFile *logging.File
 }
 
 func (a *app) root() *cobra.Command {

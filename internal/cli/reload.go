@@ -39,6 +39,7 @@ func (g *running) reloads(ctx context.Context, a *app, hup <-chan os.Signal) {
 			return
 		case <-hup:
 		}
+		a.logFile.Reopen() // logrotate may have renamed it
 		if err := g.reload(ctx, a); err != nil {
 			g.log.Error("the configuration was not reloaded, and all stays as it was", "err", err)
 		}

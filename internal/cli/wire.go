@@ -60,14 +60,15 @@ func (a *app) load() (*config.Config, messages.Naming, error) {
 
 func (a *app) logger(cfg *config.Config, stream io.Writer) (*slog.Logger, func() error, error) {
 	a.setLevel(cfg)
-	log, closeLog, err := logging.New(logging.Options{
+	log, file, err := logging.New(logging.Options{
 		Level: &a.level, Style: cfg.Logging.Style(), Stream: stream,
 		File: cfg.Logging.File, MaxSizeMB: cfg.Logging.MaxSizeMB, Backups: cfg.Logging.BackupCount,
 	})
 	if err != nil {
 		return nil, nil, &coded{exitConfig, fmt.Errorf("logging.file: %w; set it to a file that this user can write", err)}
 	}
-	return log, closeLog, nil
+	a.logFile = file
+	return log, file.Close, nil
 }
 
 // setLevel sets the level of all loggers of this process.

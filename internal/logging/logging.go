@@ -7,12 +7,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/DeRuina/timberjack"
 )
 
 // Options say how lines look and where they go.
@@ -27,38 +23,26 @@ type Options struct {
 	Backups   int
 }
 
-// New returns the logger, and a function that closes the file. The error is that
-// of a file that cannot be written.
-func New(o Options) (*slog.Logger, func() error, error) {
+// New returns the logger and its file, which is nil without one. The error is that of
+// a file that cannot be written.
+func New(o Options) (*slog.Logger, *File, error) {
 	var handlers []slog.Handler
-	closeFile := func() error { return nil }
+	var file *File
 	if o.Stream != nil {
 		handlers = append(handlers, handler(o, o.Stream))
 	}
 	if o.File != "" {
-		if err := writable(o.File); err != nil {
+		var err error
+		if file, err = openFile(o); err != nil {
 			return nil, nil, err
 		}
-		f := &timberjack.Logger{Filename: o.File, MaxSize: o.MaxSizeMB, MaxBackups: o.Backups, FileMode: 0o640}
-		closeFile = f.Close
-		handlers = append(handlers, handler(o, f))
+		handlers = append(handlers, handler(o, file))
 	}
-	return slog.New(slog.NewMultiHandler(handlers...)), closeFile, nil
-}
-
-func writable(file string) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-	if err != nil {
-		return err
-	}
-	return f.Close()
+	return slog.New(slog.NewMultiHandler(handlers...)), file, nil
 }
 
 func handler(o Options, w io.Writer) slog.Handler {
-	opts := &slog.HandlerOptions{Level: o.Level}
+	opts := &slog.HandlerOptions{Level: o.Level, ReplaceAttr: readable}
 	switch o.Style {
 	case "json":
 		return slog.NewJSONHandler(w, opts)
@@ -66,6 +50,15 @@ func handler(o Options, w io.Writer) slog.Handler {
 		return newClassic(w, o.Level)
 	}
 	return slog.NewTextHandler(w, opts)
+}
+
+// readable writes a duration as text with its unit, "4.7s": JSON has it as a bare
+// number of nanoseconds otherwise.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // classic writes "2006-01-02 15:04:05 - LEVEL - message key=value".

@@ -16,12 +16,12 @@ import (
 func lines(t *testing.T, style string, say func(*slog.Logger)) string {
 	t.Helper()
 	var out bytes.Buffer
-	log, closeFile, err := logging.New(logging.Options{Level: slog.LevelInfo, Style: style, Stream: &out})
+	log, file, err := logging.New(logging.Options{Level: slog.LevelInfo, Style: style, Stream: &out})
 	if err != nil {
 		t.Fatal(err)
 	}
 	say(log)
-	if err := closeFile(); err != nil {
+	if err := file.Close(); err != nil {
 		t.Error(err)
 	}
 	return out.String()
@@ -64,7 +64,7 @@ func TestJSONLinesAreJSON(t *testing.T) {
 
 func TestTheFileRotatesAndKeepsItsBackups(t *testing.T) {
 	dir := t.TempDir()
-	log, closeFile, err := logging.New(logging.Options{
+	log, file, err := logging.New(logging.Options{
 		Level: slog.LevelInfo, Style: "text", File: filepath.Join(dir, "agent.log"), MaxSizeMB: 1, Backups: 2,
 	})
 	if err != nil {
@@ -73,7 +73,7 @@ func TestTheFileRotatesAndKeepsItsBackups(t *testing.T) {
 	for range 40 {
 		log.Info(strings.Repeat("x", 100_000))
 	}
-	if err := closeFile(); err != nil {
+	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
 	files, err := os.ReadDir(dir)
