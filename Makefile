@@ -11,10 +11,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help build test check demo bench fuzz clean image image-context up down
+.PHONY: help build test check demo bench fuzz clean image image-context up down e2e
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
 build: ## build the three programs into bin/
 	CGO_ENABLED=0 $(GO) build $(STAMP) -trimpath -o bin/ ./cmd/...
@@ -76,6 +76,13 @@ up: image ## start the stack with a simulated OCI and S3: no account needed
 
 down: ## stop the stack of `make up` and remove its data
 	$(DEMO) down --volumes --remove-orphans
+
+e2e: ## run the stack in containers; scale, kill, cut off and restart it under load (4 minutes)
+	@mkdir -p bin && rm -f bin/e2e.txt
+	@! docker info >/dev/null 2>&1 || $(MAKE) --no-print-directory image
+	$(GO) test -c -o bin/e2e.test ./internal/e2e
+	cd internal/e2e && E2E=$(CURDIR)/bin/e2e.txt $(CURDIR)/bin/e2e.test -test.v -test.timeout 10m
+	@cat bin/e2e.txt
 
 clean: ## remove what was built
 	rm -rf bin

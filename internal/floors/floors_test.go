@@ -79,8 +79,10 @@ func table() map[string]room {
 		"internal/network":   {},
 		"internal/keyfile":   {},
 		"internal/versitygw": {},
-		"internal/floors":    {},
-		"internal/deploy":    {tests: []string{"github.com/compose-spec/compose-go/v2"}},
+		// It runs the containers, and looks at them from outside as an operator would.
+		"internal/e2e":    {tests: []string{"messages", "internal/nats", "internal/simulator", "github.com/dustin/go-humanize"}},
+		"internal/floors": {},
+		"internal/deploy": {tests: []string{"github.com/compose-spec/compose-go/v2"}},
 		// It holds what is shipped for Prometheus and Grafana against the metrics.
 		"internal/monitoring": {tests: []string{"messages", "scanner", "copier", "internal/web", "go.yaml.in/yaml/v4"}},
 

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -184,7 +186,7 @@ func TestControlRefuses(t *testing.T) {
 		{"reports", `{"count":0}`, "count"},
 		{"reports", `{"count":1,"size":-1}`, "size"},
 		{"reports", `{"count":1,"day":"yesterday"}`, "YYYY-MM-DD"},
-		{"reports", `{"number":1}`, "number"},
+		{"reports", `{"count":1,"colour":"red"}`, "colour"},
 		{"overwrite", `{"name":"none"}`, "none"},
 		{"overwrite", `{`, "order"},
 		{"faults", `{"side":"up","fault":"reset"}`, "side"},
@@ -242,6 +244,30 @@ func TestPrepare(t *testing.T) {
 	for _, bad := range []simulator.Options{{}, {OCIAddress: "0.0.0.0:9081", S3Address: "127.0.0.1:9082"}} {
 		if sim, err := simulator.Prepare(bad); err == nil {
 			t.Errorf("%+v gave %s and %s", bad, sim.OCIURL, sim.S3URL)
+		}
+	}
+}
+
+// What an earlier run wrote is left alone: agents may be reading it.
+func TestOCIConfigIsNotWrittenAgain(t *testing.T) {
+	dir, key := t.TempDir(), newKey(t)
+	write := func(key *simulator.Key) (files [2]os.FileInfo) {
+		t.Helper()
+		path, err := simulator.WriteOCIConfig(dir, key, "us-ashburn-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range []string{path, filepath.Join(dir, "oci_api_key.pem")} {
+			if files[i], err = os.Stat(name); err != nil || files[i].Mode() != 0o600 {
+				t.Fatalf("%s: %v, %v", name, files[i].Mode(), err)
+			}
+		}
+		return files
+	}
+	first, again, other := write(key), write(key), write(newKey(t))
+	for i := range first {
+		if !os.SameFile(first[i], again[i]) || os.SameFile(first[i], other[i]) {
+			t.Errorf("%s: want the same file for the same key, and another one for another", first[i].Name())
 		}
 	}
 }
