@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"context"
 	"crypto/rsa"
 	"encoding/pem"
 	"errors"
@@ -45,27 +46,26 @@ func (e *ConfigError) Error() string {
 
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// An Identity is who signs the requests; it holds no secret.
-type Identity struct {
-	Tenancy, User, Fingerprint, Region string
-	ConfigFile, Profile                string
-}
-
-// A keyring is the SDK's view of an API key from a configuration file. Unlike
+// A keyring is an API key or a session token from a configuration file. Unlike
 // the SDK's own provider it parses the key once instead of once per request,
 // takes missing entries from [DEFAULT] as Oracle's Python SDK does, keeps a
 // passphrase that contains "=", and can be read again.
 type keyring struct {
+	kind                  Kind
 	path, profile, origin string
 	region                string // beats the file's
 
-	mu  sync.Mutex
-	id  Identity
-	key *rsa.PrivateKey
+	mu      sync.Mutex
+	id      Identity
+	key     *rsa.PrivateKey
+	session session // of a session token
 }
 
 func openKeyring(o Options) (*keyring, error) {
-	k := &keyring{path: configPath(o.ConfigFile), profile: o.Profile, origin: o.Origin, region: o.Region}
+	k := &keyring{kind: o.Auth, path: configPath(o.ConfigFile), profile: o.Profile, origin: o.Origin, region: o.Region}
+	if k.kind == "" {
+		k.kind = APIKey
+	}
 	if k.profile == "" {
 		k.profile = "DEFAULT"
 	}
@@ -105,6 +105,10 @@ func (k *keyring) read() error {
 	if err != nil {
 		return err
 	}
+	session, err := k.readToken(values)
+	if err != nil {
+		return err
+	}
 	region := values["region"]
 	if k.region != "" {
 		region = k.region
@@ -116,9 +120,26 @@ func (k *keyring) read() error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.key = key
-	k.id = Identity{values["tenancy"], values["user"], values["fingerprint"], region, k.path, k.profile}
+	k.key, k.session = key, session
+	k.id = Identity{
+		Kind: k.kind, Tenancy: values["tenancy"], User: values["user"], Fingerprint: values["fingerprint"],
+		Region: region, ConfigFile: k.path, Profile: k.profile,
+	}
 	return nil
+}
+
+// readToken reads the token of a session; there is none of an API key.
+func (k *keyring) readToken(values map[string]string) (session, error) {
+	if k.kind != SessionToken {
+		return session{}, nil
+	}
+	path := expand(values["security_token_file"])
+	s, err := readSession(path)
+	if err != nil {
+		return s, k.problem(fmt.Errorf("security_token_file %s: %w", path, err),
+			fmt.Sprintf("run `oci session authenticate --profile-name %s`", k.profile))
+	}
+	return s, nil
 }
 
 // values are the entries of the profile, all that are required among them.
@@ -131,18 +152,33 @@ func (k *keyring) values() (map[string]string, error) {
 	if !found {
 		return nil, k.problem(errors.New("the file has no such profile"), "add it, or name another one in oci.profile")
 	}
-	if values["user"] == "" && values["security_token_file"] != "" {
-		return nil, k.problem(errors.New("it holds a session token, which ends within the hour"), "use a profile with an API key: user, fingerprint, tenancy and key_file")
+	if k.kind == APIKey && values["user"] == "" && values["security_token_file"] != "" {
+		return nil, k.problem(errors.New("it holds a session token, which ends within the hour"), "use a profile with an API key (user, fingerprint, tenancy and key_file), or set oci.auth to session_token")
 	}
-	for _, name := range []string{"user", "fingerprint", "tenancy", "key_file"} {
+	for _, name := range k.needs() {
 		if values[name] == "" {
-			return nil, k.problem(fmt.Errorf("%s is missing", name), "add it as the OCI console shows it beside the API key")
+			return nil, k.problem(fmt.Errorf("%s is missing", name), k.remedyOfMissing())
 		}
 	}
 	if values["pass_phrase"] != "" || values["passphrase"] != "" {
 		return values, k.private("it holds a passphrase", k.path)
 	}
 	return values, nil
+}
+
+// needs are the entries without which nothing can be signed.
+func (k *keyring) needs() []string {
+	if k.kind == SessionToken {
+		return []string{"security_token_file", "tenancy", "key_file"}
+	}
+	return []string{"user", "fingerprint", "tenancy", "key_file"}
+}
+
+func (k *keyring) remedyOfMissing() string {
+	if k.kind == SessionToken {
+		return fmt.Sprintf("run `oci session authenticate --profile-name %s`, which writes it, or set oci.auth to api_key", k.profile)
+	}
+	return "add it as the OCI console shows it beside the API key"
 }
 
 // private refuses a file with a secret that other users can read.
@@ -233,26 +269,23 @@ func (k *keyring) identity() Identity {
 	return k.id
 }
 
-// The methods below make a keyring a common.ConfigurationProvider. The key and
-// its id are asked for one after the other, so a request that is signed during
-// a change can fail once.
-
-func (k *keyring) PrivateRSAKey() (*rsa.PrivateKey, error) {
+// current implements credentials. A token that was renewed in its file is read
+// before the next request, and the key with it.
+func (k *keyring) current(context.Context) (pair, error) {
+	k.mu.Lock()
+	renewed := k.kind == SessionToken && k.session.changed()
+	k.mu.Unlock()
+	if renewed {
+		k.renew()
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.key, nil
+	if k.kind == SessionToken {
+		return pair{"ST$" + k.session.token, k.key}, k.fresh()
+	}
+	return pair{k.id.Tenancy + "/" + k.id.User + "/" + k.id.Fingerprint, k.key}, nil
 }
 
-func (k *keyring) KeyID() (string, error) {
-	id := k.identity()
-	return id.Tenancy + "/" + id.User + "/" + id.Fingerprint, nil
-}
-
-func (k *keyring) TenancyOCID() (string, error)    { return k.identity().Tenancy, nil }
-func (k *keyring) UserOCID() (string, error)       { return k.identity().User, nil }
-func (k *keyring) KeyFingerprint() (string, error) { return k.identity().Fingerprint, nil }
-func (k *keyring) Region() (string, error)         { return k.identity().Region, nil }
-
-func (k *keyring) AuthType() (common.AuthConfig, error) {
-	return common.AuthConfig{AuthType: common.UserPrincipal}, nil
-}
+// renew implements credentials. What was read before stays where the files
+// cannot be read.
+func (k *keyring) renew() { _ = k.read() }

@@ -29,7 +29,7 @@ type notOracle struct{ error }
 // SDK could not read it. On some it panics, and reports its stack.
 func foreign(err error) error {
 	var answer common.ServiceError
-	transport := isA[*url.Error](err) || isA[stalledError](err) || isA[net.Error](err) ||
+	transport := isA[tokenError](err) || isA[*url.Error](err) || isA[stalledError](err) || isA[net.Error](err) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
 	if err == nil || transport || errors.As(err, &answer) {
 		return err
@@ -56,6 +56,9 @@ func (c *Client) fault(ctx context.Context, op string, err error, resp *http.Res
 		c.answered(f, answerError{answer}, resp)
 	case isA[otherVersion](err):
 		f.Class = messages.Changed
+	case isA[tokenError](err):
+		token, _ := errors.AsType[tokenError](err)
+		f.Class, f.Err, f.Remedy = messages.Unauthenticated, token, token.remedy
 	case isA[notOracle](err):
 		f.Class, f.Remedy = messages.Unavailable, "this is not an answer of Oracle's: check oci.endpoint and the proxy"
 	default:
@@ -95,8 +98,8 @@ func (c *Client) answered(f *messages.Fault, answer answerError, resp *http.Resp
 	}
 }
 
-// unauthenticated tells a wrong clock from a wrong key, and has the key read
-// again, so that a renewed one is used from the next request on.
+// unauthenticated tells a wrong clock from a wrong key, and has the key read or
+// the token asked for again, so that a new one is used from the next request on.
 func (c *Client) unauthenticated(f *messages.Fault, answer answerError, resp *http.Response) {
 	local := time.Now().UTC()
 	remote := dateOf(resp)
@@ -110,10 +113,8 @@ func (c *Client) unauthenticated(f *messages.Fault, answer answerError, resp *ht
 		f.Remedy = fmt.Sprintf("set the clock of this machine: it says %s", local.Format(time.RFC3339))
 		return
 	}
-	id := c.keys.identity()
-	f.Class = messages.Unauthenticated
-	f.Remedy = fmt.Sprintf("check that the API key %s is still registered for the user %s and belongs to the key_file of profile [%s] in %s", id.Fingerprint, id.User, id.Profile, id.ConfigFile)
-	_ = c.keys.read() // the old key stays where the file cannot be read
+	f.Class, f.Remedy = messages.Unauthenticated, c.keys.identity().refused()
+	c.keys.renew()
 }
 
 func dateOf(resp *http.Response) time.Time {
@@ -134,11 +135,15 @@ func (c *Client) policyRemedy() string {
 	if c.options.Endpoint != "" {
 		region = "the endpoint is " + c.options.Endpoint
 	}
+	tenancy := "the identity's tenancy is " + id.Tenancy
+	if id.Profile != "" {
+		tenancy = "the profile's tenancy is " + id.Tenancy
+	}
 	return fmt.Sprintf("OCI answers 404 where the policy is missing or the region is not the tenancy's home region: "+
-		"define tenancy usage-report and endorse the group of user %s to read objects in tenancy usage-report; "+
-		"oci.bucket must be the OCID of your tenancy (it is %s, the profile's tenancy is %s), "+
+		"define tenancy usage-report and endorse %s to read objects in tenancy usage-report; "+
+		"oci.bucket must be the OCID of your tenancy (it is %s, %s), "+
 		"oci.namespace %s, oci.region the home region (%s)",
-		id.User, c.options.Bucket, id.Tenancy, c.options.Namespace, region)
+		id.subject(), c.options.Bucket, tenancy, c.options.Namespace, region)
 }
 
 // An answerError is the SDK's error on one line instead of its ten.

@@ -23,13 +23,19 @@ import (
 
 // Options say which bucket is read, and as whom.
 type Options struct {
-	// ConfigFile is the OCI configuration file, in which ~ stands for the home
-	// directory; empty means $OCI_CONFIG_FILE, then ~/.oci/config.
+	// Auth is the way to authenticate; empty means APIKey.
+	Auth Kind
+	// ConfigFile, of an API key and a session token, is the OCI configuration file.
+	// In it ~ stands for the home directory; empty means $OCI_CONFIG_FILE, then
+	// ~/.oci/config.
 	ConfigFile string
 	// Profile is a section of that file; empty means DEFAULT.
 	Profile string
 	// Origin says who named ConfigFile and Profile, for error messages only.
 	Origin string
+	// ServiceAccountToken, of a workload identity, is the file with the token of
+	// the service account; empty means where Kubernetes puts it.
+	ServiceAccountToken string
 
 	Namespace string
 	Bucket    string
@@ -50,7 +56,7 @@ type Options struct {
 // concurrent use and holds the connections.
 type Client struct {
 	sdk     objectstorage.ObjectStorageClient
-	keys    *keyring
+	keys    credentials
 	http    *dispatcher
 	options Options
 	// pauses are those between the attempts of a listing call.
@@ -67,7 +73,7 @@ func Open(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := openKeyring(o)
+	keys, err := openCredentials(o)
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +81,10 @@ func Open(o Options) (*Client, error) {
 		keys: keys, options: o, http: newDispatcher(o.Connections, o.Stall),
 		pauses: []time.Duration{200 * time.Millisecond, time.Second},
 	}
-	if c.sdk, err = objectstorage.NewObjectStorageClientWithConfigurationProvider(keys); err != nil {
-		return nil, keys.problem(err, "")
+	if c.sdk, err = objectstorage.NewObjectStorageClientWithConfigurationProvider(placed{keys.identity().Region}); err != nil {
+		return nil, &ConfigError{Err: err, Remedy: "set oci.region to the home region of the tenancy"}
 	}
+	c.sdk.Signer = signer{keys}
 	c.sdk.HTTPClient = c.http
 	c.sdk.Configuration.CircuitBreaker = nil
 	c.sdk.Configuration.RetryPolicy = new(common.NoRetryPolicy())

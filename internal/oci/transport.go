@@ -62,13 +62,17 @@ func detach(ctx context.Context) context.Context {
 	return context.WithValue(context.WithoutCancel(ctx), callKey{}, ctx)
 }
 
+// callOf is the context of the call that ctx was detached from.
+func callOf(ctx context.Context) context.Context {
+	if call, ok := ctx.Value(callKey{}).(context.Context); ok {
+		return call
+	}
+	return ctx
+}
+
 // Do implements common.HTTPRequestDispatcher.
 func (d *dispatcher) Do(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	if call, ok := ctx.Value(callKey{}).(context.Context); ok {
-		ctx = call
-	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(callOf(req.Context()))
 	resp, err := d.client.Do(req.WithContext(ctx))
 	if err != nil {
 		cancel()

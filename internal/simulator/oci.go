@@ -30,6 +30,7 @@ type OCI struct {
 	source *Source
 	count  counter
 	sent   atomic.Int64 // bytes of objects
+	tokens tokens
 }
 
 // NewOCI returns the handler for the content of a source.

@@ -27,6 +27,9 @@ func (o *OCI) authenticate(r *http.Request) *ociError {
 		return incorrect
 	}
 	key := o.Keys[params["keyId"]]
+	if token, ok := strings.CutPrefix(params["keyId"], "ST$"); ok {
+		key = o.tokens.key(token, o.Clock())
+	}
 	signature, err := base64.StdEncoding.DecodeString(params["signature"])
 	if key == nil || err != nil {
 		return incorrect
