@@ -74,12 +74,15 @@ func (a *app) root() *cobra.Command {
 Storage into the S3 path that Umbrella assigned. Each report arrives once, byte
 for byte, and is visible only after its bytes were verified.
 
-Exit codes: 0 success · 1 error, or a file failed · 2 configuration ·
-3 authentication · 4 already running · 5 not running · 130 interrupted`,
+` + exitTable(),
+		Example: `  oracle-focus-agent config init                        # asks for what it needs, and writes config.yaml
+  oracle-focus-agent test --config config.yaml          # what is wrong, and what to do about it
+  oracle-focus-agent sync --config config.yaml          # everything once
+  oracle-focus-agent start --config config.yaml         # from now on, in the background
+  oracle-focus-agent status`,
 		SilenceUsage: true, SilenceErrors: true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.PersistentFlags().StringVar(&a.config, "config", "", "configuration file (default $FOCUS_CONFIG, ./config.yaml, /etc/oracle-focus-agent/config.yaml)")
+	root.PersistentFlags().StringVarP(&a.config, "config", "c", "", "configuration file (default $FOCUS_CONFIG, ./config.yaml, /etc/oracle-focus-agent/config.yaml)")
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, and log only warnings")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		err := cmd.ValidateFlagGroups()
@@ -87,7 +90,10 @@ Exit codes: 0 success · 1 error, or a file failed · 2 configuration ·
 		return err
 	}
 	root.AddCommand(a.startCommand(), a.stopCommand(), a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(), a.configCommand(),
-		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.stateCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand())
+		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.stateCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand(), a.manCommand())
+	if err := help(root); err != nil {
+		panic(err) // unreachable: it is about flags that stand above
+	}
 	return root
 }
 

@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"oracle-focus-agent/internal/agent"
 	"oracle-focus-agent/internal/config"
@@ -11,16 +14,43 @@ import (
 	"oracle-focus-agent/messages"
 )
 
-// The exit codes, and no others.
+// The exit codes, and no others; exitCodes says what they mean.
 const (
 	exitOK          = 0
-	exitError       = 1 // an error, or a file that failed
+	exitError       = 1
 	exitConfig      = 2
 	exitAuth        = 3
 	exitRunning     = 4
 	exitNotRunning  = 5
 	exitInterrupted = 130
 )
+
+type meaning struct {
+	code int
+	text string
+}
+
+func exitCodes() []meaning {
+	return []meaning{
+		{exitOK, "success"},
+		{exitError, "an error, or a file that failed"},
+		{exitConfig, "the command line or the configuration is wrong; nothing was done"},
+		{exitAuth, "credentials or rights: OCI or S3 refuses them"},
+		{exitRunning, "an agent is already running"},
+		{exitNotRunning, "no agent is running"},
+		{exitInterrupted, "interrupted by a signal"},
+	}
+}
+
+// exitTable is the exit codes for the help.
+func exitTable() string {
+	var b strings.Builder
+	b.WriteString("Exit codes:")
+	for _, m := range exitCodes() {
+		fmt.Fprintf(&b, "\n  %-4d %s", m.code, m.text)
+	}
+	return b.String()
+}
 
 // coded is an error with its exit code.
 type coded struct {
@@ -73,8 +103,7 @@ func exitCode(err error) int {
 // known is the code of another process, which may be of a later version; what this
 // one does not know is a failure like any other.
 func known(code int) int {
-	switch code {
-	case exitOK, exitError, exitConfig, exitAuth, exitRunning, exitNotRunning, exitInterrupted:
+	if slices.ContainsFunc(exitCodes(), func(m meaning) bool { return m.code == code }) {
 		return code
 	}
 	return exitError

@@ -48,6 +48,7 @@ func (a *app) failedCommand() *cobra.Command {
 			return a.failedRetry(cmd.Context(), names)
 		},
 	}
+	retry.ValidArgsFunction = a.failedNames
 	retry.Flags().BoolVar(&all, "all", false, "every file that was given up")
 	cmd.AddCommand(list, retry)
 	return cmd

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"oracle-focus-agent/internal/daemon"
 	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/internal/natstest"
 	"oracle-focus-agent/internal/simulator"
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("SINCE", since)
 			env.Values["lab"] = l
+			env.Defer(func() { endAgents(env.WorkDir) })
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -54,6 +56,16 @@ func TestScripts(t *testing.T) {
 			"loadenv":    cmdLoadEnv,
 			"delivered":  cmdDelivered,
 		},
+	})
+}
+
+// endAgents ends what a script that failed has left in the background.
+func endAgents(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".pid") {
+			_, _ = daemon.Signal(path, syscall.SIGKILL)
+		}
+		return nil
 	})
 }
 

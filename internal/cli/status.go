@@ -121,6 +121,9 @@ func printStatus(out io.Writer, s agent.Status) error {
 		}
 	}
 	row("route", "%s: %s -> %s", s.Route, s.Source, s.Destination)
+	if s.Phase == agent.Starting { // nothing has happened yet
+		return w.Flush()
+	}
 	if s.Since != "" {
 		row("responsible", "from %s on%s", s.Since, unknownHistory(s))
 	}

@@ -28,6 +28,12 @@ func (l *loader) nearest(path string) string {
 	return "remove it; " + templateAdvice
 }
 
+// Suggest asks whether the candidate that is nearest to name was meant; empty where
+// none is near.
+func Suggest(name string, candidates []string) string {
+	return suggest(name, slices.Clone(candidates))
+}
+
 // suggest names the candidate that is nearest to name, if any is near.
 func suggest(name string, candidates []string) string {
 	slices.Sort(candidates)
