@@ -40,6 +40,8 @@ type monitor struct {
 	queue nats.Status
 	err   error
 
+	poll time.Duration // as configured at the start
+
 	scanMu sync.Mutex
 	scan   web.Check // the source, as the last scan found it
 }
@@ -49,9 +51,9 @@ func newMonitor(cfg *config.Config, role string, log *slog.Logger) (*monitor, er
 	if cfg.HTTP.Listen == "" {
 		return nil, nil
 	}
-	m := &monitor{role: role, does: web.Role{Scans: role != "copier", Copies: role != "scanner"}, started: time.Now().UTC()}
+	m := &monitor{role: role, does: web.Role{Scans: role != "copier", Copies: role != "scanner"}, poll: cfg.Agent.PollInterval.Std(), started: time.Now().UTC()}
 	m.scan = web.Check{Name: "source", State: web.Pending, Since: m.started, Detail: "no scan has ended yet"}
-	about := web.About{Version: version(), Revision: revision(), Route: cfg.OCI.Name, Interval: cfg.Agent.PollInterval.Std()}
+	about := web.About{Version: version(), Revision: revision(), Route: cfg.OCI.Name, Interval: m.interval}
 	m.metrics = web.NewMetrics(m.does, about, web.Sources{
 		Queue: m.askQueue, InFlight: m.inFlight, Gate: m.gate, Parts: m.parts,
 	})
@@ -243,6 +245,13 @@ func (m *monitor) askQueue(ctx context.Context) (web.Queue, error) {
 		InFlight: s.Live.InFlight + s.Backfill.InFlight, Dead: s.Dead,
 		OldestLive: s.Live.Oldest, OldestBackfill: s.Backfill.Oldest,
 	}, err
+}
+
+func (m *monitor) interval() time.Duration {
+	if g := m.agent.Load(); g != nil {
+		return g.settings().Agent.PollInterval.Std()
+	}
+	return m.poll
 }
 
 func (m *monitor) inFlight() int {

@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("SINCE", since)
 			env.Values["lab"] = l
-			env.Defer(func() { endAgents(env.WorkDir) })
+			env.Defer(func() { endAgents(env.WorkDir, l.state) })
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -60,13 +60,15 @@ func TestScripts(t *testing.T) {
 }
 
 // endAgents ends what a script that failed has left in the background.
-func endAgents(dir string) {
-	_ = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".pid") {
-			_, _ = daemon.Signal(path, syscall.SIGKILL)
-		}
-		return nil
-	})
+func endAgents(dirs ...string) {
+	for _, dir := range dirs {
+		_ = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(path, ".pid") {
+				_, _ = daemon.Signal(path, syscall.SIGKILL)
+			}
+			return nil
+		})
+	}
 }
 
 func labOf(ts *testscript.TestScript) *lab { return ts.Value("lab").(*lab) }

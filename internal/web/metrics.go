@@ -27,8 +27,8 @@ type Role struct{ Scans, Copies bool }
 type About struct {
 	Version, Revision string // of the build
 	Route             string
-	// Interval is the time between two scans.
-	Interval time.Duration
+	// Interval is the present time between two scans.
+	Interval func() time.Duration
 }
 
 // A Queue is what the broker holds for the route.
@@ -100,7 +100,7 @@ func NewMetrics(role Role, about About, s Sources) *Metrics {
 	return m
 }
 
-func (m *Metrics) addScans(interval time.Duration) {
+func (m *Metrics) addScans(interval func() time.Duration) {
 	m.scans = scanMetrics{
 		discovered: m.counter("scan_discovered_total", "Objects that scans listed; the sum of published, queued, done, failed and ineligible."),
 		published:  m.counter("scan_published_total", "Objects that scans put into the queue."),
@@ -118,7 +118,7 @@ func (m *Metrics) addScans(interval time.Duration) {
 		uploads:      m.level("open_uploads", "Multipart uploads that were begun and neither completed nor aborted, as the ledger notes them after each scan; absent while that is not known."),
 		oldestUpload: m.level("oldest_open_upload_timestamp_seconds", "Begin of the oldest open multipart upload; absent where there is none."),
 	}
-	m.gaugeFunc("poll_interval_seconds", "Time between two scans (agent.poll_interval).", nil, interval.Seconds)
+	m.gaugeFunc("poll_interval_seconds", "Time between two scans (agent.poll_interval).", nil, func() float64 { return interval().Seconds() })
 	zero(m.scans.scans, "ok", "failed")
 	zero(m.scans.failures, classes()...)
 	// Too large is counted as failed: its data is missing at the destination.

@@ -20,7 +20,7 @@ import (
 )
 
 func about() web.About {
-	return web.About{Version: "v1", Revision: "abc", Route: "main", Interval: 10 * time.Minute}
+	return web.About{Version: "v1", Revision: "abc", Route: "main", Interval: func() time.Duration { return 10 * time.Minute }}
 }
 
 // metrics are those of a process that does everything, with a queue that
