@@ -62,7 +62,11 @@ type Copier struct {
 	Observe func(Event)
 	// Violated is told of what must never happen, from any goroutine; may be nil.
 	Violated func(messages.Invariant)
-	Log      *slog.Logger
+	// Alive is told by each slot that it works or waits, and within what time it tells
+	// that again; 0 means that the slot has ended. A slot that is silent for longer
+	// hangs. May be nil.
+	Alive func(slot int, within time.Duration)
+	Log   *slog.Logger
 
 	success stamp // of the last commit
 	denied  stamp // HEAD was refused: it is not asked again for a while
@@ -153,16 +157,19 @@ func (c *Copier) crew(ctx, work context.Context) {
 
 // slot handles one message after the other.
 func (c *Copier) slot(ctx, work context.Context, crew *crew, number int) {
+	alive := c.pulse(number)
+	defer alive(0)
 	for ctx.Err() == nil {
 		backfill, stays := crew.ask(number)
 		if !stays {
 			return
 		}
-		pass, ok := c.Gate.enter(ctx, backfill)
+		pass, ok := c.Gate.enter(ctx, backfill, alive)
 		if !ok {
 			return
 		}
 		var d *Delivery
+		alive(settleTime)
 		err := c.guard(c.Log, func() (err error) {
 			d, err = c.Queue.Next(ctx, backfill)
 			return err
@@ -173,9 +180,23 @@ func (c *Copier) slot(ctx, work context.Context, crew *crew, number int) {
 			c.rest(ctx, jitter(2*time.Second))
 		case d != nil:
 			pass.used = true
-			c.handle(work, d)
+			c.handle(work, d, alive)
 		}
 		c.Gate.leave(pass)
+	}
+}
+
+// pulse returns what tells that a slot is alive. Beyond the present step, a slot may
+// take what the end of a copy and the ledger take.
+func (c *Copier) pulse(slot int) (alive func(within time.Duration)) {
+	if c.Alive == nil {
+		return func(time.Duration) {}
+	}
+	return func(within time.Duration) {
+		if within > 0 {
+			within += c.AckWait + time.Minute
+		}
+		c.Alive(slot, within)
 	}
 }
 
@@ -222,10 +243,10 @@ func (c *Copier) guard(log *slog.Logger, f func() error) (err error) {
 }
 
 // handle works on one delivery and settles it.
-func (c *Copier) handle(ctx context.Context, d *Delivery) {
+func (c *Copier) handle(ctx context.Context, d *Delivery, alive func(time.Duration)) {
 	j := &job{delivery: d, started: time.Now(), log: c.Log}
 	renew := func(ctx context.Context) error { return c.guard(c.Log, func() error { return d.Renew(ctx) }) }
-	j.lease = newLease(ctx, renew, c.AckWait)
+	j.lease = newLease(ctx, renew, c.AckWait, alive)
 	defer j.lease.end()
 	var verdict *Verdict
 	err := c.guard(j.log, func() (err error) {

@@ -53,13 +53,14 @@ type pass struct{ probe, used bool }
 
 // enter waits until the slot may take a message; ok is false when ctx ended. A
 // slot that does not take from every lane may not probe: it could find none
-// where there are some.
-func (g *Gate) enter(ctx context.Context, mayProbe bool) (p pass, ok bool) {
+// where there are some. alive is told how long each wait may take.
+func (g *Gate) enter(ctx context.Context, mayProbe bool, alive func(time.Duration)) (p pass, ok bool) {
 	for ctx.Err() == nil {
 		wake, wait, p, ok := g.look(mayProbe)
 		if ok {
 			return p, true
 		}
+		alive(wait)
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

@@ -16,17 +16,19 @@ type lease struct {
 	ctx    context.Context // of the work; ends with its cause when nothing moves
 	cancel context.CancelCauseFunc
 	renew  func(context.Context) error
+	alive  func(time.Duration) // told how long the present step may take
 	wait   time.Duration
 	done   sync.WaitGroup
 
 	mu        sync.Mutex
 	confirmed time.Time // when the last confirmed renewal was asked for
 	gone      bool      // another worker may have had the message meanwhile
-	alive     time.Time // until when the present step may take
+	until     time.Time // until when the present step may take
 }
 
-func newLease(ctx context.Context, renew func(context.Context) error, wait time.Duration) *lease {
-	l := &lease{renew: renew, wait: wait, confirmed: time.Now(), alive: time.Now().Add(waitTime)}
+func newLease(ctx context.Context, renew func(context.Context) error, wait time.Duration, alive func(time.Duration)) *lease {
+	l := &lease{renew: renew, alive: alive, wait: wait, confirmed: time.Now(), until: time.Now().Add(waitTime)}
+	alive(waitTime)
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.done.Go(l.run)
 	return l
@@ -52,7 +54,7 @@ func (l *lease) run() {
 func (l *lease) idle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return time.Now().After(l.alive)
+	return time.Now().After(l.until)
 }
 
 // renewOnce counts from the moment it asks: the broker's clock starts later. A
@@ -82,9 +84,10 @@ func (l *lease) renewOnce() {
 func (l *lease) moving(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if until := time.Now().Add(d); until.After(l.alive) {
-		l.alive = until
+	if until := time.Now().Add(d); until.After(l.until) {
+		l.until = until
 	}
+	l.alive(time.Until(l.until))
 }
 
 // fresh is LeaseLost when the last confirmed renewal is older than three

@@ -59,7 +59,10 @@ type Scanner struct {
 	Finished func(Stats, error)
 	// Violated is told of what must never happen; may be nil.
 	Violated func(messages.Invariant)
-	Log      *slog.Logger
+	// Alive is told by Run that it works or waits, and within what time it tells that
+	// again; 0 means that it has ended. Silence for longer means that it hangs. May be nil.
+	Alive func(within time.Duration)
+	Log   *slog.Logger
 }
 
 // A Finding is what a scan found of one object.
@@ -277,6 +280,7 @@ func (p *pass) list(ctx context.Context) error {
 			return err
 		}
 		p.tally(out)
+		p.alive(stepTime)
 		listed++
 		if p.lost == maxPublishFailures {
 			break

@@ -28,15 +28,20 @@ func openDesk(cfg *config.Config, stop context.CancelFunc) (d *desk, closeDesk f
 	d = &desk{began: initialStatus(cfg, "agent"), stop: stop}
 	d.began.Running, d.began.Phase, d.began.Started = true, agent.Starting, time.Now().UTC()
 	d.began.InFlight = []agent.Transfer{}
-	d.began.Problem = "it opens its queue"
-	if !cfg.Embedded() {
-		d.began.Problem = "it waits for the queue at nats.url; the log says what it met there"
-	}
+	d.began.Problem = stillOpening(cfg)
 	closeDesk, err = agent.Listen(cfg.State.Dir, d.answers())
 	if err != nil {
 		return nil, nil, &coded{exitConfig, err}
 	}
 	return d, closeDesk, nil
+}
+
+// stillOpening is what an agent does before it can work.
+func stillOpening(cfg *config.Config) string {
+	if cfg.Embedded() {
+		return "it opens its queue"
+	}
+	return "it waits for the queue at nats.url; the log says what it met there"
 }
 
 func (d *desk) answers() map[string]agent.Answer {

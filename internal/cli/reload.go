@@ -39,10 +39,12 @@ func (g *running) reloads(ctx context.Context, a *app, hup <-chan os.Signal) {
 			return
 		case <-hup:
 		}
+		g.manager.Reloading()
 		a.logFile.Reopen() // logrotate may have renamed it
 		if err := g.reload(ctx, a); err != nil {
 			g.log.Error("the configuration was not reloaded, and all stays as it was", "err", err)
 		}
+		g.manager.Ready()
 	}
 }
 

@@ -108,6 +108,9 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 	defer closeLog()
 	r := &route{cfg: cfg, naming: naming, log: log}
 	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.findManager(a); err != nil {
+		return err
+	}
 	if r.monitor, err = newMonitor(cfg, name, log); err != nil {
 		return err
 	}
@@ -126,6 +129,7 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	context.AfterFunc(ctx, g.board.Stop)
+	defer g.manage(ctx)()
 	var displaced error
 	var beside sync.WaitGroup
 	beside.Go(func() { displaced = g.guard(ctx, stop) })
@@ -152,6 +156,7 @@ func (r *route) running(role string) *running {
 	g.copies = r.copier()
 	g.copies.Observe = g.event
 	g.copies.Resize = g.slots
+	g.copies.Alive = r.copierPulse
 	r.monitor.attach(g)
 	r.alerts.attach(g)
 	return g
@@ -202,6 +207,7 @@ func (g *running) scan(ctx context.Context) {
 
 func (g *running) scanRound(ctx context.Context) {
 	s := g.scanner()
+	s.Alive = g.scannerPulse
 	s.Observe = func(o scanner.Outcome) {
 		g.board.Found(o)
 		g.alerts.found(o)
@@ -301,6 +307,9 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer closeDesk()
+	if err := r.findManager(a); err != nil {
+		return err
+	}
 	if r.monitor, err = newMonitor(cfg, "run", log); err != nil {
 		return err
 	}
@@ -319,6 +328,7 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 	desk.agent.Store(g)
 	log.Info("started", "version", version(), "route", cfg.OCI.Name, "state", cfg.State.Dir, "interval", cfg.Agent.PollInterval.Std())
 	parent.Tell(daemon.Report{Ready: true})
+	defer g.manage(ctx)()
 	g.firstPlan(ctx, a)
 	var displaced error
 	var roles sync.WaitGroup

@@ -22,6 +22,7 @@ import (
 	"oracle-focus-agent/internal/oci"
 	"oracle-focus-agent/internal/s3"
 	"oracle-focus-agent/internal/state"
+	"oracle-focus-agent/internal/systemd"
 	"oracle-focus-agent/messages"
 	"oracle-focus-agent/scanner"
 )
@@ -106,8 +107,9 @@ type route struct {
 	sides    sides
 	reloaded atomic.Pointer[config.Config] // nil before the first reload
 	gate     *copier.Gate
-	monitor  *monitor // nil without http.listen
-	alerts   *alerts  // nil without an address to tell
+	monitor  *monitor         // nil without http.listen
+	alerts   *alerts          // nil without an address to tell
+	manager  *systemd.Manager // nil where none started this process
 	unlock   func() error
 	hadMarks atomic.Bool  // the ledger held scan marks
 	known    *state.Known // what is noted of a ledger that is gone; nil of none

@@ -62,6 +62,7 @@ func table() map[string]room {
 		"internal/config":  {uses: []string{"messages", "internal/keyfile", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}, tests: []string{"github.com/santhosh-tekuri/jsonschema/v6"}},
 		"internal/logging": {uses: []string{"github.com/DeRuina/timberjack", "gopkg.in/natefinch/lumberjack.v2", "golang.org/x"}},
 		"internal/agent":   {uses: []string{"messages", "scanner", "copier", "golang.org/x"}},
+		"internal/systemd": {uses: []string{"github.com/coreos/go-systemd/v22/daemon"}},
 		"internal/daemon":  {tests: []string{"golang.org/x"}},
 		"internal/web": {
 			uses: []string{"messages", "scanner", "copier", "github.com/prometheus/client_golang"},
@@ -90,7 +91,7 @@ func table() map[string]room {
 		"internal/cli": {
 			uses: []string{
 				".", "messages", "scanner", "copier",
-				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/web", "internal/notify", "internal/simulator", "internal/state",
+				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/web", "internal/notify", "internal/simulator", "internal/state", "internal/systemd",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
 			// Its scripts run the commands against real servers, and look into them.
