@@ -57,7 +57,7 @@ func adjustable(name string) bool {
 func immutable(name string) bool {
 	return slices.Contains([]string{
 		"name", "retention", "storage", "sealed", "mirror", "first_seq", "persist_mode", "allow_msg_counter",
-		"allow_msg_ttl", "allow_msg_schedules",
+		"allow_msg_schedules",
 		"durable_name", "deliver_policy", "ack_policy", "replay_policy", "mem_storage", "max_waiting",
 		"deliver_subject", "flow_control", "idle_heartbeat", "opt_start_seq", "opt_start_time",
 	}, name)
@@ -75,8 +75,8 @@ func compare[T any](asset string, has, wants T) []Difference {
 		}
 		out = append(out, Difference{
 			Asset: asset, Field: name, Has: format(h.Field(i)), Wants: format(w.Field(i)),
-			// These two can be set, but never unset.
-			Immutable: immutable(name) || (name == "deny_delete" || name == "deny_purge") && h.Field(i).Bool(),
+			// These can be set, but never unset.
+			Immutable: immutable(name) || (name == "deny_delete" || name == "deny_purge" || name == "allow_msg_ttl") && h.Field(i).Bool(),
 		})
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -16,11 +17,12 @@ type Ledger struct {
 	kv   jetstream.KeyValue
 	// bucket and route are names.
 	bucket, route string
+	markerTTL     time.Duration
 }
 
 // Ledger binds the bucket, which must exist.
 func (c *Conn) Ledger(ctx context.Context, b messages.Bucket, route string) (*Ledger, error) {
-	l := &Ledger{conn: c, bucket: b.Name, route: route}
+	l := &Ledger{conn: c, bucket: b.Name, route: route, markerTTL: b.MarkerTTL}
 	err := c.call(ctx, "open the ledger", func(ctx context.Context) (err error) {
 		l.kv, err = c.js.KeyValue(ctx, b.Name)
 		return err
@@ -78,9 +80,16 @@ func (l *Ledger) Write(ctx context.Context, key string, value []byte, revision u
 	return 0, err
 }
 
+// codeTTLDisabled is the server's refusal of a marker that ends by itself.
+const codeTTLDisabled jetstream.ErrorCode = 10166
+
 func (l *Ledger) erase(ctx context.Context, key string, revision uint64) error {
 	if revision > 0 {
-		return l.kv.Purge(ctx, key, jetstream.LastRevision(revision))
+		err := l.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(l.markerTTL))
+		if apiCode(err) == codeTTLDisabled { // a bucket of before, that nobody has upgraded: the marker stays
+			err = l.kv.Purge(ctx, key, jetstream.LastRevision(revision))
+		}
+		return err
 	}
 	// Erasing what must not be there: the library would take revision 0 for
 	// "whatever the revision".

@@ -82,6 +82,11 @@ func (q *Queue) pull(ctx context.Context, from messages.Consumer, wait time.Dura
 	if msg == nil || err != nil {
 		return nil, q.conn.fault(ctx, op, describe(from, err))
 	}
+	// nats-server notes a loan on its disk under the time at which the message was
+	// queued, and a renewal under its own. Without this one, a restart of the server
+	// would take the loan of a message that had waited for longer than the ack wait
+	// for expired, and lend it to a second worker at once.
+	_ = nc.Publish(msg.Reply, []byte("+WPI"))
 	return q.delivery(msg)
 }
 

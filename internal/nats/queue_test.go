@@ -193,6 +193,27 @@ func TestRestartOfTheServerLosesNothing(t *testing.T) {
 	})
 }
 
+// A restart of the server does not end the loan of a message, however long it had
+// waited in the queue before.
+func TestRestartOfTheServerEndsNoLoan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, time.Minute)
+		w.mustPublish(messages.Live, "a")
+		time.Sleep(2 * time.Minute)
+		w.take()
+		lent := time.Now()
+		time.Sleep(time.Second)
+		w.srv.Restart(t)
+		if err := until(t, func() bool { return w.conn.Health() == nil }); err != nil {
+			t.Fatal(err)
+		}
+		d := w.take()
+		if got := time.Since(lent); got < 58*time.Second || d.Deliveries != 2 {
+			t.Errorf("lent again after %v, for the time %d; want after the ack wait of a minute, for the second time", got, d.Deliveries)
+		}
+	})
+}
+
 func TestCancelledNextHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5*time.Minute)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -211,7 +212,7 @@ func TestALowerSchemaIsUpgraded(t *testing.T) {
 			t.Errorf("upgraded to %+v and %+v", files, live)
 		}
 		for _, m := range []map[string]string{files.Metadata, live.Metadata} {
-			if m["team"] != "billing" || m[messages.SchemaKey] != "1" {
+			if m["team"] != "billing" || m[messages.SchemaKey] != strconv.Itoa(messages.AssetSchema) {
 				t.Errorf("metadata = %v, want ours and theirs", m)
 			}
 		}
@@ -221,17 +222,41 @@ func TestALowerSchemaIsUpgraded(t *testing.T) {
 	}
 }
 
+// The bucket of schema 1 kept the markers of erased values for ever.
+func TestABucketOfSchemaOneIsUpgraded(t *testing.T) {
+	w := newWorld(t, time.Minute)
+	js, old := jetstreamOf(t, w.conn), readBack(t, w).Streams["KV_focus_state"]
+	if err := js.DeleteKeyValue(t.Context(), w.assets.State.Name); err != nil {
+		t.Fatal(err)
+	}
+	old.AllowMsgTTL, old.Metadata = false, map[string]string{messages.SchemaKey: "1"}
+	if _, err := js.CreateStream(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	write(t, w.ledger(), "main.scan", []byte("1"), 0)
+	if r, err := nats.Setup(t.Context(), w.conn, w.assets, nats.Create); err != nil || !slices.Equal(r.Updated, []string{"stream KV_focus_state"}) {
+		t.Fatalf("Setup = %+v, %v, want the bucket updated", r, err)
+	}
+	if got := readBack(t, w).Streams["KV_focus_state"]; !got.AllowMsgTTL || got.Metadata[messages.SchemaKey] != strconv.Itoa(messages.AssetSchema) {
+		t.Errorf("the bucket is %+v", got)
+	}
+	if v, _, err := w.ledger().Read(t.Context(), "main.scan"); string(v) != "1" || err != nil {
+		t.Errorf("it holds %q, %v, want what it held", v, err)
+	}
+}
+
 func TestAHigherSchemaIsLeftAlone(t *testing.T) {
 	w := newWorld(t, time.Minute)
+	higher := strconv.Itoa(messages.AssetSchema + 1)
 	edit(t, w, func(s *jetstream.StreamConfig, c *jetstream.ConsumerConfig) {
-		s.Metadata[messages.SchemaKey], c.Metadata[messages.SchemaKey] = "2", "2"
+		s.Metadata[messages.SchemaKey], c.Metadata[messages.SchemaKey] = higher, higher
 	})
 	r, err := nats.Setup(t.Context(), w.conn, messages.Define("focus", "main", 1, time.Hour), nats.Create)
 	if err != nil || len(r.Updated) != consumers {
 		t.Fatalf("Setup = %+v, %v, want the ack wait updated", r, err)
 	}
-	if got := readBack(t, w).Consumers["copiers-live"]; got.Metadata[messages.SchemaKey] != "2" || got.AckWait != time.Hour {
-		t.Errorf("consumer = %+v, want schema 2 and the new ack wait", got)
+	if got := readBack(t, w).Consumers["copiers-live"]; got.Metadata[messages.SchemaKey] != higher || got.AckWait != time.Hour {
+		t.Errorf("consumer = %+v, want the higher schema and the new ack wait", got)
 	}
 	edit(t, w, func(s *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) { s.MaxAge = time.Hour })
 	if _, err := nats.Setup(t.Context(), w.conn, messages.Define("focus", "main", 1, time.Hour), nats.Create); !containsAll(err, "max_age is 1h0m0s, want 336h0m0s") {
