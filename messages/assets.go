@@ -44,6 +44,8 @@ type Bucket struct {
 	History      uint8
 	MaxValueSize int32
 	Replicas     int
+	// MarkerTTL is how long the marker of an erased value stays.
+	MarkerTTL time.Duration
 }
 
 // Assets is all that the program needs of a NATS server, for one route.
@@ -58,7 +60,11 @@ const SchemaKey = "oracle-focus-agent-schema"
 
 // AssetSchema is the version of the definitions below. An asset with a lower
 // number is upgraded by setup.
-const AssetSchema = 1
+const AssetSchema = 2
+
+// markerTTL is for readers that look at changes: after it nothing of an erased
+// value is left, so that the ledger does not grow with what it forgets.
+const markerTTL = 24 * time.Hour
 
 // Define returns the assets of one route. prefix names every asset, so that
 // installations share a server without meeting; the streams and the bucket serve
@@ -85,7 +91,7 @@ func Define(prefix, route string, replicas int, ackWait time.Duration) Assets {
 		State: Bucket{
 			Name:        prefix + "_state",
 			Description: "The ledger: what was copied, <route>.<yyyy>.<mm>.<dd>.<file>; <route>.scan, <route>.meta",
-			History:     3, MaxValueSize: MaxSize, Replicas: replicas,
+			History:     3, MaxValueSize: MaxSize, Replicas: replicas, MarkerTTL: markerTTL,
 		},
 	}
 }

@@ -42,6 +42,7 @@ func Roles(prefix, route string) []Role {
 	scans := []Grant{
 		{"queue files", []string{t.Live.FilterSubject, t.Backfill.FilterSubject}},
 		{"keep the marks of the scans", t.key(messages.MarksKey(route))},
+		{"forget the records of files that the source no longer lists", t.key(route + ".*.*.*.*")},
 	}
 	copies := []Grant{
 		{"take files", each("$JS.API.CONSUMER.MSG.NEXT."+t.Files.Name+".", t.consumers()...)},
@@ -54,9 +55,9 @@ func Roles(prefix, route string) []Role {
 		{"ask every instance for its status", []string{prefix + ".*.status"}},
 	}
 	return []Role{
-		t.serving("scanner", "lists the source, queues files, keeps the marks of its scans", scans),
+		t.serving("scanner", "lists the source, queues files, keeps the marks of its scans, forgets old records", scans),
 		t.serving("copier", "takes files, copies them, records what it did", copies),
-		t.serving("agent", "run, sync, failed and test: all that scanner and copier do", slices.Concat(scans, copies, watches)),
+		t.serving("agent", "run, sync, failed, state and test: all that scanner and copier do", slices.Concat(scans, copies, watches)),
 		t.viewer(),
 		{Name: "admin", Does: "setup, and what an operator changes by hand: everything in this account", Everything: true},
 	}

@@ -115,7 +115,8 @@ func TestTheServiceOutlivesARestartOfTheServer(t *testing.T) {
 	ask(t, me, "$SRV.PING.focus-copier", 1)
 }
 
-// After stop nobody asks the instance, not even one that was being asked.
+// After stop nobody asks the instance: who is being asked ends, who would be asked
+// next never begins, which would close the channel a second time.
 func TestStopWaitsForTheAnswer(t *testing.T) {
 	srv := natstest.New(t, natstest.Listen())
 	c, me := srv.Connect(t), srv.Connect(t)
@@ -126,7 +127,13 @@ func TestStopWaitsForTheAnswer(t *testing.T) {
 		ended = true
 		return 0
 	}})
-	if err := me.NATS().PublishRequest("focus.copier.status", me.NATS().NewInbox(), nil); err != nil {
+	before := c.NATS().Stats().InMsgs
+	for range 2 {
+		if err := me.NATS().PublishRequest("focus.copier.status", me.NATS().NewInbox(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := until(t, func() bool { return c.NATS().Stats().InMsgs == before+2 }); err != nil {
 		t.Fatal(err)
 	}
 	select {

@@ -272,8 +272,16 @@ func TestEachRoleCanDoItsWork(t *testing.T) {
 			i.scans(scanner, "a", "b")
 			i.begins(copier) // with messages in the queue
 			i.copies(copier)
-			_, err := i.ledger(scanner).Day(t.Context(), today)
+			day, err := i.ledger(scanner).Day(t.Context(), today)
 			i.must("read a day with records", err)
+			key := messages.RecordKey(i.route, messages.Report{Day: today, Basename: filepath.Base(name)})
+			erased, err := i.ledger(scanner).Forget(t.Context(), key, day[filepath.Base(name)])
+			i.must("forget a record", err)
+			if !erased {
+				t.Error("Forget erased nothing")
+			}
+			_, err = scanner.Remade(t.Context(), i.assets)
+			i.must("compare the ages of the assets", err)
 			i.scans(agent, "c", "d")
 			i.copies(agent)
 			i.watches(agent)
@@ -305,7 +313,8 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		take    = []string{"$JS.API.CONSUMER.MSG.NEXT.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.MSG.NEXT.FOCUS_FILES.copiers-backfill", "$JS.ACK.FOCUS_FILES.copiers-live.1.1.1.1.1"}
 		queue   = []string{"focus.files.live.main.x", "focus.files.backfill.main.x"}
 		marks   = []string{"$KV.focus_state.main.scan"}
-		records = []string{"$KV.focus_state.main.2026.03.01.x", "$KV.focus_state.main.upload.x"}
+		notes   = []string{"$KV.focus_state.main.upload.x"}
+		records = append(notes, "$KV.focus_state.main.2026.03.01.x")
 		bury    = []string{"focus.dead.main.x"}
 		watch   = []string{"$JS.API.CONSUMER.CREATE.KV_focus_state", "$JS.API.CONSUMER.CREATE.KV_focus_state.w.$KV.focus_state.>", "$JS.API.CONSUMER.DELETE.KV_focus_state.w"}
 		forged  = []string{"_INBOX_scanner.x", "_INBOX_copier.x", "_INBOX_agent.x", "_INBOX_admin.x"}
@@ -325,7 +334,7 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		role               string
 		publish, subscribe [][]string
 	}{
-		{"scanner", [][]string{change, take, records, bury, watch, forged}, [][]string{spy, events, serve, others("scanner")}},
+		{"scanner", [][]string{change, take, notes, bury, watch, forged}, [][]string{spy, events, serve, others("scanner")}},
 		{"copier", [][]string{change, queue, marks, watch, forged}, [][]string{spy, events, serve, others("copier")}},
 		{"agent", [][]string{change, forged}, [][]string{spy, events, serve, others("agent")}},
 		{"viewer", [][]string{change, take, queue, marks, records, bury, forged, {"$KV.focus_state.main.meta"}}, [][]string{spy, serve, others("viewer")}},
