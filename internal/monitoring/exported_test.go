@@ -82,7 +82,7 @@ func (f *family) value(label, value string) {
 // busy are the metrics of a process to which everything has happened.
 func busy(role web.Role) *web.Metrics {
 	now := time.Now()
-	m := web.NewMetrics(role, web.About{Version: "v1", Revision: "abc", Route: "main", Interval: time.Minute}, web.Sources{
+	m := web.NewMetrics(role, web.About{Version: "v1", Revision: "abc", Route: "main", Interval: func() time.Duration { return time.Minute }}, web.Sources{
 		Queue: func(context.Context) (web.Queue, error) {
 			return web.Queue{OldestLive: now, OldestBackfill: now}, nil
 		},
