@@ -55,7 +55,7 @@ func (d *desk) answers() map[string]agent.Answer {
 	}
 	for path, answer := range requests() {
 		answers[path] = func(ctx context.Context, body []byte) (any, error) {
-			g := d.agent.Load()
+			g := d.atWork(ctx)
 			if g == nil {
 				return nil, &agent.Refusal{Text: "the agent is still starting: " + d.began.Problem + "; try again once `oracle-focus-agent status` says that it runs", Exit: exitError}
 			}
@@ -63,6 +63,22 @@ func (d *desk) answers() map[string]agent.Answer {
 		}
 	}
 	return answers
+}
+
+// startTime is how long a request waits for an agent that has just begun to start.
+const startTime = 5 * time.Second
+
+// atWork waits a moment for the agent; nil where it is still not at work.
+func (d *desk) atWork(ctx context.Context) *running {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.Now().Add(startTime); d.agent.Load() == nil && ctx.Err() == nil && time.Now().Before(late); {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return d.agent.Load()
 }
 
 func (d *desk) status(ctx context.Context) agent.Status {
