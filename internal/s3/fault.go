@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,6 +114,12 @@ func (c *Client) answered(f *messages.Fault, a *answer) {
 		f.Class = messages.HashMismatch
 	case "KeyTooLongError":
 		f.Class = messages.Refused
+	case "AccessControlListNotSupported":
+		f.Class, f.Remedy = messages.Forbidden, "the bucket takes no ACL: remove s3.acl"
+	case "InvalidStorageClass":
+		f.Class, f.Remedy = messages.Forbidden, "the bucket does not take this storage class: correct or remove s3.storage_class"
+	case "InvalidTag":
+		f.Class, f.Remedy = messages.Forbidden, "the bucket does not take these tags: correct or remove s3.tags"
 	default:
 		c.byStatus(f, a)
 	}
@@ -147,7 +154,17 @@ func (c *Client) policyRemedy() string {
 	if strings.HasSuffix(c.bucket, "-s3alias") {
 		resource = "arn:aws:s3:" + c.region + ":<account>:accesspoint/<name>/object/<path>/*"
 	}
-	return "the key must be allowed s3:PutObject and s3:AbortMultipartUpload on " + resource + ", by its own policy and by that of the bucket, and kms:GenerateDataKey and kms:Decrypt where the bucket encrypts with KMS"
+	rights := slices.Insert(c.extras.rights(), 1, "s3:AbortMultipartUpload")
+	last := len(rights) - 1
+	remedy := "the key must be allowed " + strings.Join(rights[:last], ", ") + " and " + rights[last] + " on " + resource +
+		", by its own policy and by that of the bucket, and kms:GenerateDataKey and kms:Decrypt where the bucket encrypts with KMS"
+	if strings.HasPrefix(c.extras.SSE, "aws:kms") {
+		remedy = strings.Replace(remedy, "where the bucket encrypts with KMS", "on the key of s3.sse", 1)
+	}
+	if c.owner != nil {
+		remedy += "; the bucket must belong to the account " + *c.owner + " (s3.expected_bucket_owner)"
+	}
+	return remedy
 }
 
 func (c *Client) regionRemedy(a *answer) string {

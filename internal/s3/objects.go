@@ -29,10 +29,12 @@ func (c *Client) Put(ctx context.Context, key string, body []byte, m copier.Meta
 	}
 	limited, cancel := context.WithTimeout(ctx, putDeadline)
 	defer cancel()
-	out, err := c.sdk.PutObject(limited, &s3.PutObjectInput{
+	in := &s3.PutObjectInput{
 		Bucket: &c.bucket, Key: &key, Body: bytes.NewReader(body), ContentLength: new(int64(len(body))),
-		ChecksumCRC32C: &m.CRC32C, ContentType: new(contentType), Metadata: metadata(m),
-	})
+		ChecksumCRC32C: &m.CRC32C, ContentType: new(contentType), Metadata: metadata(m), ExpectedBucketOwner: c.owner,
+	}
+	c.extras.put(in)
+	out, err := c.sdk.PutObject(limited, in)
 	op := c.op("put", key)
 	if err != nil {
 		return "", c.fault(ctx, op, err)
@@ -60,7 +62,9 @@ func unquote(etag *string) string { return strings.Trim(aws.ToString(etag), `"`)
 func (c *Client) Head(ctx context.Context, key string) (copier.Stored, error) {
 	limited, cancel := context.WithTimeout(ctx, shortDeadline)
 	defer cancel()
-	out, err := c.sdk.HeadObject(limited, &s3.HeadObjectInput{Bucket: &c.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	out, err := c.sdk.HeadObject(limited, &s3.HeadObjectInput{
+		Bucket: &c.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled, ExpectedBucketOwner: c.owner,
+	})
 	if err != nil {
 		return copier.Stored{}, headFault(c.fault(ctx, c.op("head", key), err))
 	}

@@ -1,6 +1,7 @@
 // Package s3 writes reports to Amazon S3, as copier.Objects, copier.Uploads and
 // copier.Parts ask. It needs no more than s3:PutObject and
-// s3:AbortMultipartUpload; only Head asks for more.
+// s3:AbortMultipartUpload, and s3:PutObjectTagging and s3:PutObjectAcl where
+// objects are to have tags or an ACL; only Head asks for more.
 //
 // Every body is in memory and goes out with its length and CRC32C, so that S3
 // refuses any other bytes; nothing becomes visible in part, whenever this
@@ -56,8 +57,17 @@ type Options struct {
 	// AccessKeyID, with SecretAccessKey and perhaps SessionToken, replaces AWS's
 	// own search for credentials.
 	AccessKeyID, SecretAccessKey, SessionToken string
+	// Extras are what each object is given beside its bytes.
+	Extras Extras
+	// ExpectedBucketOwner is the account that the bucket must belong to; S3 refuses
+	// every call where it belongs to another. Empty: any.
+	ExpectedBucketOwner string
 	// Connections is how many requests run at the same time.
 	Connections int
+	// Stall is how long S3 may take no byte of a body, and give none of the answer
+	// once it has all of it; zero means 30 s. For the answer to Complete S3 may
+	// take its time.
+	Stall time.Duration
 }
 
 // A ConfigError says what is wrong with the settings of the destination.
@@ -77,6 +87,8 @@ type Client struct {
 	signer *signer
 	bucket string
 	region string
+	extras Extras
+	owner  *string // nil: any
 	http   *http.Client
 	// patient waits for the first byte of an answer as long as the call lasts.
 	patient *http.Client
@@ -90,6 +102,9 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if o.Stall <= 0 {
+		o.Stall = 30 * time.Second
+	}
 	load := o.loader()
 	cfg, err := load(ctx)
 	if err != nil {
@@ -99,9 +114,9 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		return nil, &ConfigError{fmt.Errorf("read the AWS configuration: %w", err), "check s3.profile, AWS_PROFILE and the files in ~/.aws"}
 	}
 	c := &Client{
-		bucket: o.Bucket, region: cfg.Region,
+		bucket: o.Bucket, region: cfg.Region, extras: o.Extras, owner: given(o.ExpectedBucketOwner),
 		creds: aws.NewCredentialsCache(reloading{load}), signer: newSigner(),
-		http: newHTTP(cfg, o.Connections, 2*time.Minute), patient: newHTTP(cfg, o.Connections, 0),
+		http: newHTTP(cfg, o.Connections, o.Stall, o.Stall), patient: newHTTP(cfg, o.Connections, o.Stall, 0),
 		pauses: []time.Duration{200 * time.Millisecond, time.Second},
 	}
 	c.sdk = s3.NewFromConfig(cfg, func(s *s3.Options) {
@@ -176,11 +191,15 @@ func (c *Client) Close() {
 
 // Check proves the right to write under key by beginning an upload there and
 // giving it up: nothing becomes visible, and nothing stays. The error names the
-// step that failed. The upload is given up even if ctx ends in between.
+// step that failed, and the right that is missing where that can be told. The
+// upload is given up even if ctx ends in between.
 func (c *Client) Check(ctx context.Context, key string) error {
 	id, err := c.Create(ctx, key, copier.Meta{})
 	if err != nil {
-		return fmt.Errorf("check s3:PutObject: %w", err)
+		if right := c.lacking(ctx, key, err); right != "" {
+			return fmt.Errorf("check %s: the key lacks %s: %w", strings.Join(c.extras.rights(), ", "), right, err)
+		}
+		return fmt.Errorf("check %s: %w", strings.Join(c.extras.rights(), ", "), err)
 	}
 	if err := c.Abort(context.WithoutCancel(ctx), key, id); err != nil {
 		return fmt.Errorf("check s3:AbortMultipartUpload (the empty upload %s stays behind): %w", id, err)

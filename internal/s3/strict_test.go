@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 	"testing"
 
@@ -110,14 +111,56 @@ func TestStrictServer(t *testing.T) {
 		}
 		absent(t, "a/forged.csv.gz")
 	})
+	client := sdk.New(sdk.Options{
+		BaseEndpoint: &o.Endpoint, Region: o.Region, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(o.AccessKeyID, o.SecretAccessKey, ""),
+		HTTPClient:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+	})
+	t.Run("tags", func(t *testing.T) {
+		// Storage classes and encryption leave no trace there that could be read back.
+		with := o
+		with.Extras = s3.Extras{StorageClass: "STANDARD_IA", Tags: "team=fin%20ops&env=a%2Bb"}
+		c := open(t, with)
+		if _, err := c.Put(t.Context(), "a/tagged.csv.gz", []byte("x"), meta); err != nil {
+			t.Fatal(err)
+		}
+		body := randomBytes(6 << 20)
+		id, parts := sendParts(t, c, "a/tagged-large.csv.gz", body)
+		if _, err := c.Complete(t.Context(), "a/tagged-large.csv.gz", id, parts, int64(len(body)), s3.Sum(body)); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"a/tagged.csv.gz", "a/tagged-large.csv.gz"} {
+			out, err := client.GetObjectTagging(t.Context(), &sdk.GetObjectTaggingInput{Bucket: &o.Bucket, Key: &key})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tags := map[string]string{}
+			for _, tag := range out.TagSet {
+				tags[*tag.Key] = *tag.Value
+			}
+			if !maps.Equal(tags, map[string]string{"team": "fin ops", "env": "a+b"}) {
+				t.Errorf("%s has the tags %v", key, tags)
+			}
+		}
+		if err := c.Check(t.Context(), "a/check"); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("other owner", func(t *testing.T) {
+		with := o
+		with.ExpectedBucketOwner = "999999999999"
+		c := open(t, with)
+		if _, err := c.Put(t.Context(), "a/foreign.csv.gz", []byte("x"), meta); !errors.Is(err, messages.Forbidden) {
+			t.Errorf("Put = %v, want Forbidden", err)
+		}
+		if err := c.Check(t.Context(), "a/check"); !errors.Is(err, messages.Forbidden) {
+			t.Errorf("Check = %v, want Forbidden", err)
+		}
+		absent(t, "a/foreign.csv.gz")
+	})
 	t.Run("conditional writes", func(t *testing.T) {
 		// The product's puts are unconditional. This holds the server to what an
 		// operator's own tools may rely on beside it.
-		client := sdk.New(sdk.Options{
-			BaseEndpoint: &o.Endpoint, Region: o.Region, UsePathStyle: true,
-			Credentials: credentials.NewStaticCredentialsProvider(o.AccessKeyID, o.SecretAccessKey, ""),
-			HTTPClient:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		})
 		put := func() error {
 			_, err := client.PutObject(t.Context(), &sdk.PutObjectInput{
 				Bucket: &o.Bucket, Key: aws.String("a/once.csv.gz"), Body: bytes.NewReader([]byte("x")), IfNoneMatch: aws.String("*"),

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"time"
@@ -12,13 +13,23 @@ import (
 // newHTTP begins with the SDK's transport, which knows AWS_CA_BUNDLE and the
 // proxies of the environment. first bounds the wait for an answer once the
 // request is sent; 0 leaves that to the deadline of the call.
-func newHTTP(cfg aws.Config, connections int, first time.Duration) *http.Client {
+//
+// stall bounds each write of a body: the other end takes nothing for that long
+// when it is gone without a word.
+func newHTTP(cfg aws.Config, connections int, stall, first time.Duration) *http.Client {
 	buildable, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
 	if !ok {
 		buildable = awshttp.NewBuildableClient()
 	}
 	t := buildable.GetTransport()
-	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return writer{conn, stall}, nil
+	}
 	t.TLSHandshakeTimeout = 10 * time.Second
 	t.ResponseHeaderTimeout = first
 	t.MaxIdleConnsPerHost = max(connections, 2) + 2
@@ -41,4 +52,17 @@ func (t http11) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.WithContext(req.Context()) // a copy: it is not ours to change
 	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
 	return t.Transport.RoundTrip(req)
+}
+
+// A writer is a connection on which a write that stalls is an error.
+type writer struct {
+	net.Conn
+	stall time.Duration
+}
+
+func (w writer) Write(p []byte) (int, error) {
+	if err := w.SetWriteDeadline(time.Now().Add(w.stall)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(p)
 }

@@ -17,13 +17,19 @@ import (
 // Create implements copier.Uploads. It is tried once: repeating it after a lost
 // answer would leave an upload behind whose id nobody knows.
 func (c *Client) Create(ctx context.Context, key string, m copier.Meta) (string, error) {
+	return c.create(ctx, key, m, c.extras)
+}
+
+func (c *Client) create(ctx context.Context, key string, m copier.Meta, e Extras) (string, error) {
 	limited, cancel := context.WithTimeout(ctx, shortDeadline)
 	defer cancel()
-	out, err := c.sdk.CreateMultipartUpload(limited, &s3.CreateMultipartUploadInput{
-		Bucket: &c.bucket, Key: &key, ContentType: new(contentType), Metadata: metadata(m),
+	in := &s3.CreateMultipartUploadInput{
+		Bucket: &c.bucket, Key: &key, ContentType: new(contentType), Metadata: metadata(m), ExpectedBucketOwner: c.owner,
 		// Without the type S3 would keep a checksum of checksums.
 		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: types.ChecksumTypeFullObject,
-	}, func(o *s3.Options) { o.Retryer = aws.NopRetryer{} })
+	}
+	e.create(in)
+	out, err := c.sdk.CreateMultipartUpload(limited, in, func(o *s3.Options) { o.Retryer = aws.NopRetryer{} })
 	op := c.op("begin an upload to", key)
 	if err != nil {
 		return "", c.fault(ctx, op, err)
@@ -41,7 +47,7 @@ func (c *Client) Create(ctx context.Context, key string, m copier.Meta) (string,
 func (c *Client) Abort(ctx context.Context, key, id string) error {
 	limited, cancel := context.WithTimeout(ctx, shortDeadline)
 	defer cancel()
-	_, err := c.sdk.AbortMultipartUpload(limited, &s3.AbortMultipartUploadInput{Bucket: &c.bucket, Key: &key, UploadId: &id})
+	_, err := c.sdk.AbortMultipartUpload(limited, &s3.AbortMultipartUploadInput{Bucket: &c.bucket, Key: &key, UploadId: &id, ExpectedBucketOwner: c.owner})
 	if err != nil {
 		return c.fault(ctx, c.op("abort the upload to", key), err)
 	}
@@ -54,7 +60,7 @@ func (c *Client) Part(ctx context.Context, key, id string, number int32, body []
 	limited, cancel := context.WithTimeout(ctx, putDeadline)
 	defer cancel()
 	out, err := c.sdk.UploadPart(limited, &s3.UploadPartInput{
-		Bucket: &c.bucket, Key: &key, UploadId: &id, PartNumber: &number,
+		Bucket: &c.bucket, Key: &key, UploadId: &id, PartNumber: &number, ExpectedBucketOwner: c.owner,
 		Body: bytes.NewReader(body), ContentLength: new(int64(len(body))), ChecksumCRC32C: &crc,
 	})
 	op := c.op(fmt.Sprintf("upload part %d of", number), key)
@@ -77,7 +83,7 @@ func (c *Client) Complete(ctx context.Context, key, id string, parts []copier.Pa
 	defer cancel()
 	out, err := c.sdk.CompleteMultipartUpload(limited, &s3.CompleteMultipartUploadInput{
 		Bucket: &c.bucket, Key: &key, UploadId: &id, MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
-		ChecksumCRC32C: &crc32c, ChecksumType: types.ChecksumTypeFullObject, MpuObjectSize: &size,
+		ChecksumCRC32C: &crc32c, ChecksumType: types.ChecksumTypeFullObject, MpuObjectSize: &size, ExpectedBucketOwner: c.owner,
 	}, func(o *s3.Options) { o.HTTPClient = c.patient })
 	op := c.op("complete the upload to", key)
 	if err != nil {

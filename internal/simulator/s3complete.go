@@ -114,7 +114,7 @@ func (s *S3) chooseParts(u *upload, wanted *completion) ([]*part, *s3Error) {
 func (u *upload) choose(w completedPart) (*part, *s3Error) {
 	p := u.parts[w.PartNumber]
 	sums := w.sums()
-	if p == nil || unquote(w.ETag) != p.etag() || !p.agrees(sums) {
+	if p == nil || unquote(w.ETag) != etagFor(u.header, p.etag()) || !p.agrees(sums) {
 		e := errInvalid("InvalidPart", "One or more of the specified parts could not be found. "+
 			"The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
 		return nil, e.with("UploadId", u.id).with("PartNumber", strconv.Itoa(w.PartNumber)).with("ETag", unquote(w.ETag))
@@ -162,7 +162,7 @@ func (s *S3) assemble(u *upload, parts []*part) (*ObjectInfo, staged, *s3Error) 
 		whole.discard()
 		return nil, nil, errInternal(err)
 	}
-	o.ETag, o.MD5, o.CRC32C = multipartETag(parts), hex.EncodeToString(d.md5.Sum(nil)), base64Sum(d.crc32c)
+	o.ETag, o.MD5, o.CRC32C = etagFor(u.header, multipartETag(parts)), hex.EncodeToString(d.md5.Sum(nil)), base64Sum(d.crc32c)
 	o.Checksum = base64Sum(d.chosen)
 	if u.kind == "COMPOSITE" {
 		o.Checksum = composite(o.Algorithm, parts)

@@ -38,6 +38,7 @@ type Commit struct {
 	ETag      string            `json:"etag"`
 	How       string            `json:"how"` // "put" or "complete"
 	Metadata  map[string]string `json:"metadata,omitempty"`
+	Headers   map[string]string `json:"headers,omitempty"` // as those of the object
 	UploadID  string            `json:"uploadId,omitempty"`
 	AccessKey string            `json:"accessKey"`
 }
@@ -137,7 +138,7 @@ func (s *S3) commit(r *s3Request, o *ObjectInfo, bytes staged, uploadID string) 
 	}
 	s.history = append(s.history, Commit{
 		Time: o.Modified, Key: o.Key, Version: o.Version, Size: o.Size, CRC32C: o.CRC32C, MD5: o.MD5, ETag: o.ETag,
-		How: how, Metadata: o.Metadata, UploadID: uploadID, AccessKey: r.id.accessKey,
+		How: how, Metadata: o.Metadata, Headers: o.Headers, UploadID: uploadID, AccessKey: r.id.accessKey,
 	})
 	return nil
 }
@@ -183,7 +184,7 @@ func describe(key string, h http.Header) *ObjectInfo {
 
 func keptHeader(name string) bool {
 	switch name {
-	case "x-amz-storage-class", "x-amz-acl", "x-amz-tagging", "content-encoding", "content-disposition", "cache-control":
+	case "x-amz-storage-class", "x-amz-acl", "x-amz-tagging", "x-amz-expected-bucket-owner", "content-encoding", "content-disposition", "cache-control":
 		return true
 	}
 	return strings.HasPrefix(name, "x-amz-server-side-encryption") || strings.HasPrefix(name, "x-amz-grant-")

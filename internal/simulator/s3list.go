@@ -153,7 +153,7 @@ func (s *S3) listParts(w http.ResponseWriter, r *s3Request) *s3Error {
 	s.mu.Lock()
 	for _, number := range slices.Sorted(maps.Keys(u.parts)) {
 		p := u.parts[number]
-		l := listedPart{PartNumber: number, LastModified: p.modified.Format(s3Time), ETag: quote(p.etag()), Size: p.size}
+		l := listedPart{PartNumber: number, LastModified: p.modified.Format(s3Time), ETag: quote(etagFor(u.header, p.etag())), Size: p.size}
 		if p.algorithm == "CRC32C" {
 			l.ChecksumCRC32C = p.checksum
 		}

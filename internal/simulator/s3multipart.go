@@ -45,7 +45,7 @@ func (u *upload) info() Upload {
 func newMD5() hash.Hash { return md5.New() }
 
 func (s *S3) createUpload(w http.ResponseWriter, r *s3Request) *s3Error {
-	if err := checkOptions(r.Header); err != nil {
+	if err := checkOptions(r); err != nil {
 		return err
 	}
 	algorithm, kind, err := checksumOfUpload(r.Header)
@@ -133,7 +133,7 @@ func (s *S3) uploadPart(w http.ResponseWriter, r *s3Request) *s3Error {
 		got.staged.discard()
 		return err
 	}
-	w.Header().Set("ETag", quote(got.etag()))
+	w.Header().Set("ETag", quote(etagFor(u.header, got.etag())))
 	if c, _ := claimOf(r.Header); c.algorithm != "" {
 		w.Header().Set(checksumHeader(got.algorithm), got.checksum)
 	}

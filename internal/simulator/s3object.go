@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 func (s *S3) putObject(w http.ResponseWriter, r *s3Request) *s3Error {
-	if err := checkOptions(r.Header); err != nil {
+	if err := checkOptions(r); err != nil {
 		return err
 	}
 	if err := s.checkEarly(r); err != nil {
@@ -22,7 +24,7 @@ func (s *S3) putObject(w http.ResponseWriter, r *s3Request) *s3Error {
 		return err
 	}
 	o := describe(r.key, r.Header)
-	o.Size, o.ETag, o.MD5, o.CRC32C = got.size, got.etag(), got.etag(), got.crc32c
+	o.Size, o.ETag, o.MD5, o.CRC32C = got.size, etagFor(r.Header, got.etag()), got.etag(), got.crc32c
 	o.Algorithm, o.Checksum, o.ChecksumType = got.algorithm, got.checksum, "FULL_OBJECT"
 	if err := s.commit(r, o, got.staged, ""); err != nil {
 		got.staged.discard()
@@ -42,8 +44,9 @@ func (s *S3) checkEarly(r *s3Request) *s3Error {
 	return s.checkConditions(r)
 }
 
-// checkOptions refuses values that S3 does not know.
-func checkOptions(h http.Header) *s3Error {
+// checkOptions refuses values that S3 does not know, and what the key may not do.
+func checkOptions(r *s3Request) *s3Error {
+	h := r.Header
 	classes := []string{"", "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING",
 		"GLACIER", "DEEP_ARCHIVE", "GLACIER_IR", "EXPRESS_ONEZONE"}
 	if !slices.Contains(classes, h.Get("x-amz-storage-class")) {
@@ -56,7 +59,39 @@ func checkOptions(h http.Header) *s3Error {
 	if !slices.Contains(acls, h.Get("x-amz-acl")) {
 		return errInvalid("InvalidArgument", "The ACL you specified is not valid")
 	}
+	if h.Get("x-amz-server-side-encryption-aws-kms-key-id") != "" && !kms(h) {
+		return errInvalid("InvalidArgument", "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms")
+	}
+	if err := checkTags(h.Get("x-amz-tagging")); err != nil {
+		return err
+	}
+	return r.id.checkExtras(h)
+}
+
+// checkTags refuses what are no tags: at most ten, each key once.
+func checkTags(header string) *s3Error {
+	tags, err := url.ParseQuery(header)
+	if err != nil {
+		return errInvalid("InvalidArgument", "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.")
+	}
+	if len(tags) > 10 {
+		return errInvalid("BadRequest", "Object tags cannot be greater than 10")
+	}
+	for key, values := range tags {
+		if key == "" || utf8.RuneCountInString(key) > 128 || len(values) > 1 || utf8.RuneCountInString(values[0]) > 256 {
+			return errInvalid("InvalidTag", "The TagKey or the TagValue you have provided is invalid")
+		}
+	}
 	return nil
+}
+
+// etagFor is the MD5 of the bytes, unless they are encrypted by a key of KMS:
+// then it tells nothing about them.
+func etagFor(h http.Header, md5 string) string {
+	if !kms(h) {
+		return md5
+	}
+	return hexSum([]byte("encrypted " + md5))[:32]
 }
 
 // getObject answers GetObject and HeadObject.

@@ -1,0 +1,73 @@
+package s3_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"oracle-focus-agent/internal/s3"
+	"oracle-focus-agent/internal/simulator"
+	"oracle-focus-agent/messages"
+)
+
+// silent is a server that reads what read says of each request, and then neither
+// reads nor answers: a host that went away without a word.
+func silent(t *testing.T, read func(*http.Request)) (url string, requests *atomic.Int32) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests = new(atomic.Int32)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var open []net.Conn
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				for _, c := range open {
+					c.Close()
+				}
+				return
+			}
+			open = append(open, conn)
+			_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+			if req, err := http.ReadRequest(bufio.NewReaderSize(conn, 16)); err == nil {
+				requests.Add(1)
+				read(req)
+			}
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return "http://" + l.Addr().String(), requests
+}
+
+// TestASilentDestinationIsGivenUp: however a destination falls silent, each
+// attempt ends once nothing moves for the stall time.
+func TestASilentDestinationIsGivenUp(t *testing.T) {
+	for name, read := range map[string]func(*http.Request){
+		"before the body": func(*http.Request) {},
+		"after the body":  func(req *http.Request) { _, _ = io.Copy(io.Discard, req.Body) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, requests := silent(t, read)
+			w := newWorld(t, simulator.AllowAll, func(o *s3.Options) { o.Endpoint, o.Stall = url, 300*time.Millisecond })
+			begin := time.Now()
+			_, err := w.client.Put(t.Context(), key, random(t, 1, 8<<20), meta) // more than the buffers of two kernels
+			if class := messages.ClassOf(err); class != messages.Connection {
+				t.Errorf("class %q of %v", class, err)
+			}
+			if n := requests.Load(); n != 3 {
+				t.Errorf("%d requests, want 3", n)
+			}
+			if took := time.Since(begin); took > 20*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
