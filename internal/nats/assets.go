@@ -44,8 +44,8 @@ func bucketConfig(b messages.Bucket) jetstream.StreamConfig {
 		MaxConsumers: -1, MaxMsgs: -1, MaxBytes: -1,
 		Storage: jetstream.FileStorage, Compression: jetstream.S2Compression,
 		Replicas: b.Replicas, AllowDirect: true, AllowRollup: true, DenyDelete: true,
-		AllowMsgTTL: b.MarkerTTL > 0,
-		Metadata:    metadata(),
+		AllowMsgTTL: b.MarkerTTL > 0, SubjectDeleteMarkerTTL: b.MarkerTTL,
+		Metadata: metadata(),
 	}
 }
 

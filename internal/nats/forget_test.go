@@ -47,15 +47,18 @@ func TestForgetErasesOnlyTheRecordThatItWasGiven(t *testing.T) {
 // Nothing of an erased record stays for ever.
 func TestTheMarkerOfAnErasedValueEndsByItself(t *testing.T) {
 	w := newWorld(t, time.Minute)
-	b := w.assets.State
-	b.MarkerTTL = time.Second
-	l, err := w.conn.Ledger(t.Context(), b, "main")
+	a := messages.Define("short", "main", 1, time.Minute)
+	a.State.MarkerTTL = time.Second
+	if _, err := nats.Setup(t.Context(), w.conn, a, nats.Create); err != nil {
+		t.Fatal(err)
+	}
+	l, err := w.conn.Ledger(t.Context(), a.State, "main")
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, l, "main.scan", nil, write(t, l, "main.scan", []byte("1"), 0))
 	write(t, l, "main.meta", []byte("1"), 0)
-	stream, err := jetstreamOf(t, w.conn).Stream(t.Context(), "KV_"+b.Name)
+	stream, err := jetstreamOf(t, w.conn).Stream(t.Context(), "KV_"+a.State.Name)
 	if err != nil {
 		t.Fatal(err)
 	}

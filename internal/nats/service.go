@@ -78,14 +78,13 @@ type replier struct {
 	cancel context.CancelFunc
 
 	answering sync.Mutex
-	stopped   bool
 }
 
 // Handle answers one request.
 func (r *replier) Handle(req micro.Request) {
 	r.answering.Lock()
 	defer r.answering.Unlock()
-	if r.stopped {
+	if r.ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, statusTimeout)
@@ -101,9 +100,8 @@ func (r *replier) Handle(req micro.Request) {
 // stop returns when no answer is being made any more, and none will be.
 func (r *replier) stop() {
 	r.cancel()
-	r.answering.Lock()
+	r.answering.Lock() // waits for the answer that is being made
 	defer r.answering.Unlock()
-	r.stopped = true
 }
 
 // servingAs tells the violations of a service from those of the work.

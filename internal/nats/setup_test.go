@@ -229,7 +229,7 @@ func TestABucketOfSchemaOneIsUpgraded(t *testing.T) {
 	if err := js.DeleteKeyValue(t.Context(), w.assets.State.Name); err != nil {
 		t.Fatal(err)
 	}
-	old.AllowMsgTTL, old.Metadata = false, map[string]string{messages.SchemaKey: "1"}
+	old.AllowMsgTTL, old.SubjectDeleteMarkerTTL, old.Metadata = false, 0, map[string]string{messages.SchemaKey: "1"}
 	if _, err := js.CreateStream(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
