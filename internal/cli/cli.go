@@ -30,9 +30,15 @@ type Env struct {
 // Main runs the command line of this process and ends it. A role is put before
 // the arguments: cmd/scanner is "oracle-focus-agent scanner".
 func Main(role ...string) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the work in order; the second ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		// The first signal ends the work in order; the second ends the process at once.
+		<-signals
+		signal.Stop(signals)
+		cancel()
+	}()
 	os.Exit(Run(ctx, Env{
 		Args: append(role, os.Args[1:]...), Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}))

@@ -52,6 +52,9 @@ func TestEveryRoleTellsItsStatusOverNATS(t *testing.T) {
 		var c instance
 		return err == nil && json.Unmarshal(m.Data, &c) == nil && c.Totals.Transferred == 3
 	})
+	eventually(t, "the scanner says that its scan is complete", func() bool {
+		return request[instance](t, nc, "focus.scanner.status").Totals.Scans == 1
+	})
 	c, s := request[instance](t, nc, "focus.copier.status"), request[instance](t, nc, "focus.scanner.status")
 	if c.Role != "copier" || c.Instance == "" || c.Route != "main" || !c.Running || c.InFlight == nil {
 		t.Errorf("the copier says %+v", c)
