@@ -226,7 +226,7 @@ func lockedAs(err error) error {
 func (r *route) openSides(ctx context.Context) (err error) {
 	cfg := r.cfg
 	if r.source, err = oci.Open(oci.Options{
-		ConfigFile: cfg.OCI.ConfigFile, Profile: cfg.OCI.Profile, Origin: cfg.Origin("oci.config_file"),
+		Auth: oci.Kind(cfg.OCI.Auth), ConfigFile: cfg.OCI.ConfigFile, Profile: cfg.OCI.Profile, Origin: cfg.Origin("oci.config_file"),
 		Namespace: cfg.OCI.Namespace, Bucket: cfg.OCI.Bucket, Prefix: cfg.OCI.Prefix,
 		Region: cfg.OCI.Region, Endpoint: cfg.OCI.Endpoint,
 		Stall: cfg.Advanced.StallTimeout.Std(), Connections: cfg.Agent.MaxConcurrentTransfers + 1,
@@ -236,7 +236,12 @@ func (r *route) openSides(ctx context.Context) (err error) {
 	r.dest, err = s3.Open(ctx, s3.Options{
 		Bucket: cfg.S3.Bucket(), Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint, Profile: cfg.S3.Profile,
 		AccessKeyID: cfg.S3.AccessKeyID.Reveal(), SecretAccessKey: cfg.S3.SecretAccessKey.Reveal(), SessionToken: cfg.S3.SessionToken.Reveal(),
-		PathStyle: cfg.S3.PathStyle, Connections: max(cfg.Agent.MaxConcurrentTransfers, partBuffers) + 1,
+		Extras: s3.Extras{
+			StorageClass: cfg.S3.StorageClass, SSE: cfg.S3.SSE, KMSKeyID: cfg.S3.KMSKeyID, ACL: cfg.S3.ACL, Tags: cfg.S3.Tags.Query(),
+		},
+		ExpectedBucketOwner: cfg.S3.ExpectedBucketOwner,
+		PathStyle:           cfg.S3.PathStyle, Connections: max(cfg.Agent.MaxConcurrentTransfers, partBuffers) + 1,
+		Stall: cfg.Advanced.StallTimeout.Std(),
 	})
 	if err != nil {
 		return &coded{exitConfig, err}

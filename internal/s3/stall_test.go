@@ -36,8 +36,7 @@ func silent(t *testing.T, read func(*http.Request)) (url string, requests *atomi
 				return
 			}
 			open = append(open, conn)
-			_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-			if req, err := http.ReadRequest(bufio.NewReaderSize(conn, 16)); err == nil {
+			if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 				requests.Add(1)
 				read(req)
 			}
@@ -58,7 +57,7 @@ func TestASilentDestinationIsGivenUp(t *testing.T) {
 			url, requests := silent(t, read)
 			w := newWorld(t, simulator.AllowAll, func(o *s3.Options) { o.Endpoint, o.Stall = url, 300*time.Millisecond })
 			begin := time.Now()
-			_, err := w.client.Put(t.Context(), key, random(t, 1, 8<<20), meta) // more than the buffers of two kernels
+			_, err := w.client.Put(t.Context(), key, random(t, 1, 16<<20), meta) // more than the buffers of two kernels
 			if class := messages.ClassOf(err); class != messages.Connection {
 				t.Errorf("class %q of %v", class, err)
 			}
