@@ -10,6 +10,7 @@ import (
 
 	"oracle-focus-agent/internal/agent"
 	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/oci"
 )
 
 // probeKey is the name, below the destination path, of the multipart upload that
@@ -21,7 +22,8 @@ func (a *app) testCommand() *cobra.Command {
 		Use: "test", Short: "Check the configuration, OCI, S3 and NATS; changes nothing", Args: cobra.NoArgs,
 		Long: `Check the configuration, the access to OCI (signature and listing), the right to
 write to S3 (by a multipart upload that is created and aborted, which leaves no
-object) and NATS. Each line says what is wrong and what to do.`,
+object) and NATS. It says as whom OCI is asked and what policy that needs. Each
+line says what is wrong and what to do.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.test(cmd.Context()) },
 	}
 }
@@ -45,6 +47,7 @@ func (a *app) test(ctx context.Context) error {
 		a.line("FAIL", "credentials", err.Error())
 		return quietly(exitCode(err))
 	}
+	a.identity(r.source.Identity())
 	for _, p := range []probe{{"oci", probeOCI}, {"s3", probeS3}, {"nats", probeNATS}} {
 		detail, err := p.run(ctx, r)
 		if ctx.Err() != nil {
@@ -58,6 +61,18 @@ func (a *app) test(ctx context.Context) error {
 		a.line("ok", p.name, detail)
 	}
 	return quietly(code)
+}
+
+// identity says as whom OCI is asked and what policy that needs, word for word;
+// the next line says whether it is there.
+func (a *app) identity(id oci.Identity) {
+	a.line("", "identity", fmt.Sprintf("%s: %s, region %s", id.Kind, id, id.Region))
+	if rule := id.MatchingRule(); rule != "" {
+		a.line("", "dynamic group", rule)
+	}
+	for _, statement := range id.Statements() {
+		a.line("", "policy", statement)
+	}
 }
 
 // worse of two exit codes: 130 beats 2 beats 3 beats 1.

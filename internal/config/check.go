@@ -19,6 +19,7 @@ func (l *loader) normalize() {
 		}
 	}
 	c.OCI.Prefix = withSlash(c.OCI.Prefix)
+	c.OCI.Auth = authAlias(c.OCI.Auth)
 	c.OCI.Endpoint = strings.TrimSuffix(c.OCI.Endpoint, "/")
 	c.S3.Endpoint = strings.TrimSuffix(c.S3.Endpoint, "/")
 	c.NATS.URL = withSchemes(c.NATS.URL)
@@ -84,6 +85,7 @@ func (l *loader) check() {
 	l.checkListen()
 	l.checkPrivate()
 	l.checkTogether()
+	l.checkExtras()
 	l.checkSince()
 	l.warnIgnored()
 }
@@ -189,6 +191,23 @@ func (l *loader) checkKeys() {
 		l.lacks("s3.session_token", "is set without s3.access_key_id", "set all three or none")
 	case s.AccessKeyID.IsSet() && s.Profile != "":
 		l.warnAt("s3.profile", "is ignored, because s3.access_key_id is set", "keep one of them")
+	}
+}
+
+// checkExtras holds the rules of what objects are given beside their bytes, and
+// names what works and makes no sense.
+func (l *loader) checkExtras() {
+	s := l.cfg.S3
+	if s.KMSKeyID != "" && !strings.HasPrefix(s.SSE, "aws:kms") && !l.bad["s3.sse"] {
+		l.refuse("s3.kms_key_id", "is set without s3.sse aws:kms", "set s3.sse to aws:kms or aws:kms:dsse, or remove the key")
+	}
+	if s.StorageClass == "GLACIER" || s.StorageClass == "DEEP_ARCHIVE" {
+		l.warnAt("s3.storage_class", s.StorageClass+" cannot be read before somebody restores it, so Umbrella could not read the reports", "use GLACIER_IR, STANDARD_IA or none")
+	}
+	for _, key := range []string{"oci.config_file", "oci.profile"} {
+		if _, set := l.cfg.origins[key]; set && !l.cfg.OCI.FromFile() && !l.bad["oci.auth"] {
+			l.warnAt(key, "is ignored with oci.auth "+l.cfg.OCI.Auth, "remove it")
+		}
 	}
 }
 

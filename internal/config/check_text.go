@@ -21,6 +21,8 @@ var (
 	ociName    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 	hostName   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
 	tenancy    = regexp.MustCompile(`^ocid1\.tenancy\.[A-Za-z0-9_.-]+$`)
+	awsAccount = regexp.MustCompile(`^[0-9]{12}$`)
+	kmsKey     = regexp.MustCompile(`^[A-Za-z0-9:/_-]{1,512}$`)
 	s3Bucket   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 )
 
@@ -47,6 +49,8 @@ func (l *loader) checkWords() {
 		{"oci.region", c.OCI.Region, regionName, "is not a region", "use " + region},
 		{"oci.name", c.OCI.Name, routeName, "is not a route name", "use 1 to 32 letters, digits, _ and -"},
 		{"s3.region", c.S3.Region, regionName, "is not a region", "use " + strings.Replace(region, "us-ashburn-1", "us-east-1", 1)},
+		{"s3.kms_key_id", c.S3.KMSKeyID, kmsKey, "is not a key of KMS", "use its id, its ARN, or alias/<name>"},
+		{"s3.expected_bucket_owner", c.S3.ExpectedBucketOwner, awsAccount, "is not an account", "use the 12 digits of the account that owns the bucket"},
 		{"nats.prefix", c.NATS.Prefix, natsPrefix, "is not a prefix", "use 1 to 32 lower-case letters, digits, _ and -"},
 		{"nats.inbox_prefix", c.NATS.InboxPrefix, natsInbox, "is not a subject without wildcards", "use words of letters, digits, _ and -, such as _INBOX_copier"},
 	} {
@@ -59,6 +63,9 @@ func (l *loader) checkWords() {
 		}
 	}
 	l.choice("oci.auth", c.OCI.Auth)
+	l.choice("s3.storage_class", c.S3.StorageClass)
+	l.choice("s3.sse", c.S3.SSE)
+	l.choice("s3.acl", c.S3.ACL)
 	l.choice("nats.manage", c.NATS.Manage)
 	l.choice("logging.format", c.Logging.Style())
 	if _, err := parseLevel(c.Logging.Level); err != nil {
@@ -70,7 +77,13 @@ func (l *loader) checkWords() {
 func choices(key string) []string {
 	switch key {
 	case "oci.auth":
-		return []string{"api_key"}
+		return []string{"api_key", "session_token", "instance_principal", "resource_principal", "workload_identity"}
+	case "s3.storage_class":
+		return []string{"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY", "GLACIER", "DEEP_ARCHIVE"}
+	case "s3.sse":
+		return []string{"AES256", "aws:kms", "aws:kms:dsse"}
+	case "s3.acl":
+		return []string{"private", "bucket-owner-full-control", "bucket-owner-read"}
 	case "nats.manage":
 		return []string{"create", "verify", "none"}
 	case "logging.format":

@@ -38,8 +38,8 @@ type OCI struct {
 	Namespace  string `yaml:"namespace" split_words:"true" desc:"Object Storage namespace of the reports"`
 	Bucket     string `yaml:"bucket" split_words:"true" desc:"bucket of the reports: the tenancy OCID (required)"`
 	Prefix     string `yaml:"prefix" split_words:"true" empty:"true" desc:"prefix of the reports in the bucket; a trailing / is added where missing"`
-	Auth       string `yaml:"auth" split_words:"true" desc:"way to authenticate: api_key"`
-	Region     string `yaml:"region" split_words:"true" desc:"home region of the tenancy; empty: the region of the profile"`
+	Auth       string `yaml:"auth" split_words:"true" desc:"way to authenticate; docs/identities.md says which one when"`
+	Region     string `yaml:"region" split_words:"true" desc:"home region of the tenancy; empty: the region of the profile, or of $OCI_REGION"`
 	Endpoint   string `yaml:"endpoint" split_words:"true" desc:"Object Storage endpoint in place of Oracle's, https://host[:port]"`
 	Name       string `yaml:"name" split_words:"true" desc:"name of the route from this source to this destination; one route per process"`
 }
@@ -54,6 +54,13 @@ type S3 struct {
 	Endpoint        string `yaml:"endpoint" split_words:"true" desc:"S3 endpoint in place of Amazon's, https://host[:port]"`
 	PathStyle       bool   `yaml:"path_style" split_words:"true" desc:"put the bucket into the path of a URL instead of the host name"`
 	Profile         string `yaml:"profile" split_words:"true" desc:"profile in the AWS configuration; empty: $AWS_PROFILE, then default"`
+
+	StorageClass        string `yaml:"storage_class" split_words:"true" desc:"storage class of the objects; empty: that of the bucket"`
+	SSE                 string `yaml:"sse" split_words:"true" desc:"encryption of the objects; empty: that of the bucket"`
+	KMSKeyID            string `yaml:"kms_key_id" split_words:"true" desc:"key for s3.sse aws:kms and aws:kms:dsse, an id or an ARN; empty: the account's own for S3"`
+	ACL                 string `yaml:"acl" split_words:"true" desc:"canned ACL of the objects, for a bucket that takes ACLs; empty: none"`
+	Tags                Tags   `yaml:"tags" split_words:"true" desc:"at most 10 tags of the objects, key=value,key=value; in the file also a mapping or a list; needs s3:PutObjectTagging"`
+	ExpectedBucketOwner string `yaml:"expected_bucket_owner" split_words:"true" desc:"account that the bucket must belong to, 12 digits; empty: any"`
 }
 
 // Agent is how much and how often.

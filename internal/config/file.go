@@ -215,6 +215,10 @@ func (l *loader) section(path string) bool {
 // variables in it, then the value itself. An empty string counts as unset where
 // it is no value of its own.
 func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
+	if _, tags := f.ptr.(*Tags); tags && n.Kind != yaml.ScalarNode {
+		l.tags(f, p, n)
+		return
+	}
 	src := source{Problem: p, shown: show(f.path, n.Value)}
 	if err := form(f, n); err != nil {
 		src.shown = "is " + kind(n) + ","
@@ -235,10 +239,7 @@ func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
 		l.reject(src, err)
 		return
 	}
-	for _, name := range exp.missing {
-		p.Text, p.Fix = "the variable "+name+" is not set and counts as empty", "set it, or write ${"+name+":-default} or ${"+name+":?message}"
-		l.warn(p)
-	}
+	l.warnMissing(p, exp.missing)
 	switch {
 	case exp.text == "" && (exp.refs > 0 || isText(f) && !f.emptyMeans):
 	case f.secret && exp.literal:
@@ -251,6 +252,49 @@ func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
 		src.variables = exp.variables
 		l.assign(f, exp.text, src)
 	}
+}
+
+func (l *loader) warnMissing(p Problem, names []string) {
+	for _, name := range names {
+		p.Text, p.Fix = "the variable "+name+" is not set and counts as empty", "set it, or write ${"+name+":-default} or ${"+name+":?message}"
+		l.warn(p)
+	}
+}
+
+// tags takes a mapping of keys to values, or a list of key=value. Its messages
+// repeat no value.
+func (l *loader) tags(f field, p Problem, n *yaml.Node) {
+	src := source{Problem: p, shown: "the value"}
+	var items []string
+	for i := 0; i < len(n.Content); i++ {
+		item := ""
+		if n.Kind == yaml.MappingNode {
+			if item = n.Content[i].Value; item == "" || strings.ContainsAny(item, "=,") || n.Content[i].Kind != yaml.ScalarNode {
+				l.reject(src, errTagEquals)
+				return
+			}
+			item += "="
+			i++
+		}
+		value := target(n.Content[i])
+		if err := form(f, value); err != nil {
+			src.shown = "holds " + kind(value) + ","
+			l.reject(src, err)
+			return
+		}
+		exp, err := expand(value.Value, l.lookup)
+		if err == nil && (item != "" || exp.refs > 0) && strings.Contains(exp.text, ",") {
+			err = errTagChar
+		}
+		if err != nil {
+			l.reject(src, err)
+			return
+		}
+		l.warnMissing(p, exp.missing)
+		src.variables = append(src.variables, exp.variables...)
+		items = append(items, item+exp.text)
+	}
+	l.assign(f, strings.Join(items, ","), src)
 }
 
 func (l *loader) orRemove(f field) string {

@@ -198,6 +198,8 @@ func (f field) set(text string) error {
 		err = assign(p, text, parseDuration)
 	case *Day:
 		err = p.UnmarshalText([]byte(text))
+	case *Tags:
+		err = p.UnmarshalText([]byte(text))
 	default:
 		panic(fmt.Sprintf("config: no parser for the type of %s", f.path)) // unreachable: a test sets every key
 	}
@@ -238,6 +240,8 @@ func (f field) want() string {
 		return "a duration"
 	case *Day:
 		return "a date"
+	case *Tags:
+		return "a list of tags"
 	}
 	return "a text"
 }

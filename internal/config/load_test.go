@@ -56,7 +56,7 @@ func TestFileIsRefusedWhereItIsWrong(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			env := required
-			if strings.Contains(tt.yaml, "bucket") {
+			if strings.Contains(tt.yaml, "bucket:") || strings.Contains(tt.yaml, "bucket_path") {
 				env = required[:1]
 			}
 			_, _, err := config.Load(options(t, tt.yaml, append(append([]string{}, env...), tt.env...)...))

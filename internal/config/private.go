@@ -16,7 +16,9 @@ func (l *loader) checkPrivate() {
 			l.problem(p)
 		}
 	}
-	l.warnOpen("oci.config_file", l.cfg.OCI.ConfigFile, "OCI_CONFIG_FILE", ".oci/config")
+	if l.cfg.OCI.FromFile() {
+		l.warnOpen("oci.config_file", l.cfg.OCI.ConfigFile, "OCI_CONFIG_FILE", ".oci/config")
+	}
 	if !l.cfg.S3.AccessKeyID.IsSet() {
 		l.warnOpen("", "", "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")
 	}

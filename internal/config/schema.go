@@ -63,6 +63,7 @@ const (
 	grouped    = `^[-+]?[0-9][0-9_]*$`                                                                   // digits, of YAML 1.1
 	numerals   = `^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$`
 	durations  = `^\s*\+?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+\s*$`
+	tagged     = `^([^=,]+=[^,]*(,[^=,]+=[^,]*)*)?$`
 	dates      = `^([0-9]{4}-[0-9]{2}-[0-9]{2})?$`
 )
 
@@ -82,6 +83,8 @@ func (f field) schema() *schema {
 		s.accept(f.number("number"), text(numerals), text(durations))
 	case *Day:
 		s.accept(text(dates))
+	case *Tags:
+		s.accept(text(tagged), &schema{Type: []string{"object", "array"}})
 	default:
 		f.words(s)
 	}
@@ -96,6 +99,11 @@ func (f field) words(s *schema) {
 		s.accept(&schema{Type: []string{"string", "number"}})
 	} else {
 		s.accept(&schema{Enum: []any{""}})
+	}
+	if f.path == "oci.auth" {
+		for _, alias := range authAliases() {
+			s.accept(&schema{Enum: []any{alias}})
+		}
 	}
 	for _, c := range choices(f.path) {
 		s.accept(&schema{Enum: []any{c}})
