@@ -172,7 +172,7 @@ func TestProcessesOfADestinationThatWasGivenUpEnd(t *testing.T) {
 	c := newConfigured(t)
 	c.external(t)
 	c.set("FOCUS_NATS_ACK_WAIT", "10") // what was lent to a copier just as it ended comes back then
-	c.sync(t, 0)
+	c.sync(t, 0, "--resend")           // another queue, and another ledger
 	old := []*background{c.start(t, "run"), c.start(t, "scanner"), c.start(t, "copier")}
 	eventually(t, "the agent has scanned", func() bool { s, code := c.status(t); return code == 0 && s.LastSuccess != "" })
 	c.set("FOCUS_STATE_DIR", c.dir+"-of-another-host")
@@ -236,7 +236,7 @@ func TestARunningAgentGivesALostLedgerItsIdentityBack(t *testing.T) {
 	t.Parallel()
 	c := newConfigured(t)
 	srv := c.external(t)
-	c.sync(t, 0)
+	c.sync(t, 0, "--resend") // another queue, and another ledger
 	b := c.start(t, "run")
 	js, err := jetstream.New(srv.Connect(t).NATS())
 	if err != nil {

@@ -126,10 +126,13 @@ func (in *Inheritance) Judge(o messages.Object) (Finding, Entry) {
 	return New, e
 }
 
+// clockSlack is how far the clock of the Python agent's host may have been behind.
+const clockSlack = 5 * time.Minute
+
 // sameVersion reports whether o is the version that was transferred: by the etag
 // where the entry has one, else by size, by the MD5 where both have one, and by
 // the time of creation where both have one. The entry may have lost the fraction
-// of its second.
+// of its second. What was modified after the transfer is another version, too.
 func (e Entry) sameVersion(o messages.Object) bool {
 	was := e.Object
 	if was.ETag != "" && o.ETag != "" {
@@ -139,7 +142,7 @@ func (e Entry) sameVersion(o messages.Object) bool {
 	if was.Created.Nanosecond() == 0 {
 		created = created.Truncate(time.Second)
 	}
-	newer := !was.Created.IsZero() && created.After(was.Created)
+	newer := !was.Created.IsZero() && created.After(was.Created) || !e.Transferred.IsZero() && o.Modified.After(e.Transferred.Add(clockSlack))
 	return was.Size == o.Size && !newer && (was.MD5 == "" || o.MD5 == "" || was.MD5 == o.MD5)
 }
 
