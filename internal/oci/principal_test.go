@@ -394,3 +394,24 @@ func TestPolicyIsThatOfTheKind(t *testing.T) {
 		})
 	}
 }
+
+// The page says the policies word for word, as test prints them.
+func TestPoliciesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/identities.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []oci.Kind{oci.APIKey, oci.SessionToken, oci.InstancePrincipal, oci.ResourcePrincipal, oci.WorkloadIdentity} {
+		id := oci.Identity{Kind: kind}
+		_, section, found := strings.Cut(string(page), "### `"+string(kind)+"`\n")
+		section, _, _ = strings.Cut(section, "\n### ")
+		if kind == oci.SessionToken && strings.Contains(section, "The same two statements") {
+			continue
+		}
+		for _, line := range append(id.Statements(), id.MatchingRule()) {
+			if !found || line != "" && !strings.Contains(section, "\n"+line+"\n") {
+				t.Errorf("the section %s lacks %s", kind, line)
+			}
+		}
+	}
+}
