@@ -203,6 +203,7 @@ func (r *route) note(ctx context.Context) {
 		return
 	}
 	known := state.Known{Identity: r.identity, Since: m.Since, Noted: time.Now().UTC().Truncate(time.Second)}
+	known.Identity.Schema = messages.Schema
 	had, err := state.ReadKnown(file)
 	if err == nil && had != nil && had.Identity == known.Identity && had.Since == known.Since {
 		return

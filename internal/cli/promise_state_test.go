@@ -94,7 +94,7 @@ func TestWhatThePythonAgentDeliveredIsNotSentAgain(t *testing.T) {
 		if len(w.S3.Requests()) > 0 {
 			t.Errorf("requests at S3: %v", w.S3.Requests())
 		}
-		w.says(t, 0, []string{"state", "import", file, "--yes"}, "responsible", daysAgo(9))
+		w.says(t, 0, []string{"state", "import", file, "--yes"}, "responsible", daysAgo(35))
 		w.says(t, 0, []string{"sync", "--dry-run"}, "to copy    0 files", "done       3 files, 3 of them by the Python agent")
 		if s := w.sync(t, 0); s.Transferred+s.Adopted != 0 || s.Skipped != 3 {
 			t.Errorf("%s: the first sync = %+v, want 3 skipped", template, s)

@@ -85,6 +85,8 @@ type inheritance struct {
 	Recorded     int          `json:"already_recorded"`
 	Unreadable   []string     `json:"unreadable"`
 	Written      int          `json:"written"`
+	// Since is the first report day that the installation will be responsible for.
+	Since messages.Day `json:"since"`
 
 	route   string
 	resend  bool
@@ -104,7 +106,7 @@ func (a *app) inherit(ctx context.Context, r *route, f *os.File, o importOptions
 	}
 	h := &inheritance{
 		Entries: in.Entries(), FirstDay: in.First, LastDay: in.Last, LastSync: p.LastSync, Layouts: in.Layouts,
-		Unreadable: []string{}, route: r.cfg.OCI.Name, resend: o.resend,
+		Unreadable: []string{}, Since: min(in.First, firstDay(r.cfg, r.windowStart())), route: r.cfg.OCI.Name, resend: o.resend,
 	}
 	for _, u := range in.Unreadable {
 		h.Unreadable = append(h.Unreadable, fmt.Sprintf("%q: %v", u.Key, u.Err))
@@ -126,7 +128,7 @@ func (a *app) inherit(ctx context.Context, r *route, f *os.File, o importOptions
 	if err := r.settle(ctx, true); err != nil {
 		return err
 	}
-	if err := r.lookThrough(ctx, min(in.First, firstDay(r.cfg, r.windowStart())), func(out scanner.Outcome) { h.judge(in, out) }); err != nil {
+	if err := r.lookThrough(ctx, h.Since, func(out scanner.Outcome) { h.judge(in, out) }); err != nil {
 		return err
 	}
 	h.NotListed = h.Entries - h.Delivered - h.Changed
@@ -209,7 +211,7 @@ func (r *route) takeOver(ctx context.Context, h *inheritance) error {
 	if err != nil {
 		return err
 	}
-	if err := r.beginMarks(ctx, h.FirstDay); err != nil {
+	if err := r.beginMarks(ctx, h.Since); err != nil {
 		return err
 	}
 	r.note(ctx)
@@ -234,7 +236,7 @@ func (h *inheritance) rows() [][2]string {
 		[2]string{"new", fmt.Sprintf("%d files have no entry and will be copied", h.New)},
 		[2]string{"not listed", fmt.Sprintf("%d entries, whose files Oracle no longer lists", h.NotListed)},
 		[2]string{"in the ledger", fmt.Sprintf("%d files have a record already, which stays", h.Recorded)},
-		[2]string{"responsible", fmt.Sprintf("from %s on; older days are before this installation", h.FirstDay)},
+		[2]string{"responsible", fmt.Sprintf("from %s on; older days are before this installation", h.Since)},
 	)
 	return append(rows, unreadableRows(h.Unreadable)...)
 }
