@@ -19,7 +19,8 @@ LABEL org.opencontainers.image.title="oracle-focus-agent-nats" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0"
 USER 65532:65532
-ENV PATH=/
+# The nats command line asks for both.
+ENV PATH=/ HOME=/data USER=nats
 WORKDIR /data
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=5 CMD ["/oracle-focus-agent", "healthcheck", "--url", "http://127.0.0.1:8222/healthz?js-enabled-only=true"]
