@@ -12,9 +12,12 @@ const kvDuplicates = 2 * time.Minute
 
 // A Difference is one field in which an asset is not what this program defines.
 type Difference struct {
-	Asset, Field, Has, Wants string
+	Asset string `json:"-"`
+	Field string `json:"field"`
+	Has   string `json:"has"`
+	Wants string `json:"wants"`
 	// Immutable: the server cannot change this field of an existing asset.
-	Immutable bool
+	Immutable bool `json:"immutable,omitempty"`
 }
 
 // DifferenceError means that assets exist but are not what this program defines,

@@ -45,20 +45,18 @@ const (
 // Setup brings the assets to what a defines. What exists is compared field by
 // field: an asset of a lower schema is upgraded; of the same schema only the ack
 // wait and the replicas follow the configuration, and any other difference is
-// somebody's decision, which is not overruled: a *DifferenceError. All is read
+// somebody's decision, which is not overruled: a *DifferenceError. One of a higher
+// schema is as a newer version wants it, which sees to it that the version before
+// can work with it; only the ack wait and the replicas are looked at. All is read
 // before anything is changed. Repeating it after a crash is harmless.
 func Setup(ctx context.Context, c *Conn, a messages.Assets, m Manage) (Report, error) {
 	var r Report
 	if m == None {
 		return r, nil
 	}
-	var changes []change
-	for _, s := range assetsOf(a) {
-		ch, err := s.plan(ctx, c, m)
-		if err != nil {
-			return r, err
-		}
-		changes = append(changes, ch)
+	changes, err := planAll(ctx, c, a, m)
+	if err != nil {
+		return r, err
 	}
 	if err := refused(changes, m); err != nil {
 		return r, err
@@ -69,6 +67,17 @@ func Setup(ctx context.Context, c *Conn, a messages.Assets, m Manage) (Report, e
 		}
 	}
 	return r, nil
+}
+
+func planAll(ctx context.Context, c *Conn, a messages.Assets, m Manage) (changes []change, err error) {
+	for _, s := range assetsOf(a) {
+		ch, err := s.plan(ctx, c, m)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, ch)
+	}
+	return changes, nil
 }
 
 // An asset knows how to plan for itself.
@@ -95,6 +104,10 @@ func assetsOf(a messages.Assets) []asset {
 type change struct {
 	name    string
 	missing bool
+	// schema is the number in the metadata of the asset, 0 where it has none.
+	schema      int
+	differences []Difference
+	// refused are those of the differences that keep Setup from doing anything.
 	refused []Difference
 	// do is nil where nothing is to be done.
 	do func(context.Context) error
@@ -159,8 +172,13 @@ func (s consumerAsset) plan(ctx context.Context, c *Conn, m Manage) (change, err
 // decide puts into ch what must be refused, and returns the configuration to
 // update to, if any.
 func decide[T any](ch *change, has, wants T, metadata map[string]string, m Manage) (next T, changed bool) {
+	ch.schema = schemaOf(metadata)
 	differences := compare(ch.name, has, wants)
-	upgrade := schemaOf(metadata) < messages.AssetSchema
+	if ch.schema > messages.AssetSchema {
+		differences = slices.DeleteFunc(differences, func(d Difference) bool { return !adjustable(d.Field) })
+	}
+	ch.differences = differences
+	upgrade := ch.schema < messages.AssetSchema
 	for _, d := range differences {
 		if m == Verify || d.Immutable || !upgrade && !adjustable(d.Field) {
 			ch.refused = append(ch.refused, d)

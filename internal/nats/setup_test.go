@@ -258,9 +258,55 @@ func TestAHigherSchemaIsLeftAlone(t *testing.T) {
 	if got := readBack(t, w).Consumers["copiers-live"]; got.Metadata[messages.SchemaKey] != higher || got.AckWait != time.Hour {
 		t.Errorf("consumer = %+v, want the higher schema and the new ack wait", got)
 	}
-	edit(t, w, func(s *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) { s.MaxAge = time.Hour })
-	if _, err := nats.Setup(t.Context(), w.conn, messages.Define("focus", "main", 1, time.Hour), nats.Create); !containsAll(err, "max_age is 1h0m0s, want 336h0m0s") {
-		t.Errorf("Setup = %v, want the difference", err)
+	edit(t, w, func(s *jetstream.StreamConfig, c *jetstream.ConsumerConfig) {
+		s.MaxAge, s.AllowMsgTTL, c.MaxAckPending = time.Hour, true, 10
+	})
+	for _, m := range []nats.Manage{nats.Create, nats.Verify} {
+		r, err := nats.Setup(t.Context(), w.conn, messages.Define("focus", "main", 1, time.Hour), m)
+		if err != nil || len(r.Updated) > 0 {
+			t.Errorf("Setup(%s) = %+v, %v, want that a newer version's decision is left alone", m, r, err)
+		}
+	}
+	got := readBack(t, w)
+	if s, c := got.Streams["FOCUS_FILES"], got.Consumers["copiers-live"]; s.MaxAge != time.Hour || !s.AllowMsgTTL || c.MaxAckPending != 10 {
+		t.Errorf("%+v and %+v, want what the newer version made", s, c)
+	}
+}
+
+// Inspect tells, asset by asset, what Setup would do, and does nothing.
+func TestInspectTellsWhatSetupWouldDo(t *testing.T) {
+	w := newWorld(t, time.Minute)
+	edit(t, w, func(s *jetstream.StreamConfig, c *jetstream.ConsumerConfig) {
+		s.MaxAge = time.Hour
+		c.Metadata[messages.SchemaKey] = strconv.Itoa(messages.AssetSchema + 1)
+	})
+	before := marshal(t, readBack(t, w))
+	verdicts := func(a messages.Assets) (got []string, remedy string) {
+		all, remedy, err := nats.Inspect(t.Context(), w.conn, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range all {
+			got = append(got, i.Asset+" "+string(i.Verdict))
+		}
+		return got, remedy
+	}
+	got, remedy := verdicts(w.assets)
+	want := []string{"stream FOCUS_FILES refused", "stream FOCUS_DEAD current", "stream KV_focus_state current", "consumer copiers-live newer", "consumer copiers-backfill current"}
+	if !slices.Equal(got, want) || !strings.Contains(remedy, "nats command line") {
+		t.Errorf("Inspect = %q, %q, want %q", got, remedy, want)
+	}
+	if after := marshal(t, readBack(t, w)); string(after) != string(before) {
+		t.Errorf("something was changed:\n%s\nwas\n%s", after, before)
+	}
+	edit(t, w, func(s *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) { s.MaxAge = w.assets.Files.MaxAge })
+	if err := jetstreamOf(t, w.conn).DeleteStream(t.Context(), "FOCUS_DEAD"); err != nil {
+		t.Fatal(err)
+	}
+	got, remedy = verdicts(messages.Define("focus", "main", 1, time.Hour))
+	want = []string{"stream FOCUS_FILES current", "stream FOCUS_DEAD missing", "stream KV_focus_state current", "consumer copiers-live outdated", "consumer copiers-backfill outdated"}
+	if !slices.Equal(got, want) || remedy != "" {
+		t.Errorf("Inspect = %q, %q, want %q", got, remedy, want)
 	}
 }
 
