@@ -14,7 +14,7 @@ import (
 // s3:ListBucket. An error ends it.
 func (c *Client) List(ctx context.Context, prefix string) iter.Seq2[Listed, error] {
 	return func(yield func(Listed, error) bool) {
-		pages := s3.NewListObjectsV2Paginator(c.sdk, &s3.ListObjectsV2Input{Bucket: &c.bucket, Prefix: &prefix})
+		pages := s3.NewListObjectsV2Paginator(c.sdk, &s3.ListObjectsV2Input{Bucket: &c.bucket, Prefix: &prefix, ExpectedBucketOwner: c.owner})
 		for pages.HasMorePages() {
 			page, err := c.listPage(ctx, pages)
 			if err != nil {
