@@ -37,8 +37,8 @@ bench: ## measure what the durable steps of one file cost
 	$(GO) test -run '^$$' -bench . -benchtime 2000x ./internal/nats
 
 fuzz: ## fuzz each decoder and encoder for ten seconds
-	@for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' messages/*_test.go | cut -c6-); do \
-		$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s ./messages || exit 1; done
+	@for p in messages internal/state; do for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p/*_test.go | cut -c6-); do \
+		$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s ./$$p || exit 1; done; done
 
 # Programs that the tests use, at the versions pinned in internal/tools.
 $(TOOLS): internal/tools/go.mod

@@ -139,7 +139,6 @@ func (g *running) guard(ctx context.Context, stop context.CancelFunc) error {
 			if gone++; gone < 2 { // a replica that lags may not have it yet
 				continue
 			}
-			g.monitor.violated(messages.IdentityLost)
 			err := g.lostLedger(g.lastNote())
 			g.log.Error("stopping", "err", err)
 			stop()
