@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help build test check demo bench fuzz clean image image-context up down e2e
+.PHONY: help build test check demo compat bench fuzz clean image image-context up down e2e
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -32,6 +32,14 @@ check: bin/staticcheck ## gofmt, go vet, staticcheck, go fix, go mod tidy: all m
 	bin/staticcheck ./...
 	$(GO) fix -diff ./...
 	$(GO) mod tidy -diff
+
+# The program of an earlier commit, which a shallow clone does not have.
+COMPAT ?= c217490
+compat: ## an earlier version and this one take turns on one ledger and one queue
+	@git cat-file -e $(COMPAT)^{commit} 2>/dev/null || { echo "not run: this clone does not have the commit $(COMPAT), whose program would take turns with this one"; exit 0; }; \
+		dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(COMPAT) | tar -x -C "$$dir" && mkdir -p bin/compat && \
+		(cd "$$dir" && CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -o $(CURDIR)/bin/compat/ ./cmd/oracle-focus-agent) && \
+		COMPAT=$(CURDIR)/bin/compat/oracle-focus-agent $(GO) test -count=1 -v -run EarlierVersion ./internal/cli
 
 bench: ## measure what the durable steps of one file cost
 	$(GO) test -run '^$$' -bench . -benchtime 2000x ./internal/nats

@@ -16,11 +16,13 @@ import (
 func (a *app) setupCommand() *cobra.Command {
 	var server natsserver.Options
 	var identity string
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Create or compare the streams, consumers and the ledger in NATS", Args: cobra.NoArgs,
 		Long: `Create the streams, consumers and the key-value bucket in NATS, or compare those
 that exist with what this version needs. A difference that nobody but an operator
-can resolve is named and refused. Running it again is harmless.
+can resolve is named and refused. Running it again is harmless. --dry-run tells what
+would be done, and does nothing.
 
 With --nats-config it connects to nothing and writes what a nats-server of your own
 needs: server/nats.conf with its certificate, and a key for each role, with the
@@ -30,14 +32,20 @@ good for 825 days, is renewed where it lacks a host or has less than 400 days le
 		Example: "  oracle-focus-agent setup\n  oracle-focus-agent setup --nats-config /etc/oracle-focus-nats --host nats.example.com",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
+			case server.Dir != "" && dryRun:
+				return &coded{exitConfig, errors.New("--dry-run is about the streams; --nats-config never replaces a key, and can be tried with another DIR")}
 			case server.Dir != "":
 				return errors.Join(a.setupServer(server), a.setupSimulator(identity))
 			case cmd.Flags().Changed("host") || cmd.Flags().Changed("store-dir"):
 				return &coded{exitConfig, errors.New("--host and --store-dir are for the server that --nats-config writes for; add --nats-config DIR")}
 			}
+			if dryRun {
+				return a.setupPlan(cmd.Context())
+			}
 			return a.setup(cmd)
 		},
 	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "tell what would be created and updated, and do nothing (exit 2: it would be refused)")
 	cmd.Flags().StringVar(&server.Dir, "nats-config", "", "write the files of a nats-server below this directory, and end")
 	cmd.Flags().StringSliceVar(&server.Hosts, "host", []string{"nats", "localhost", "127.0.0.1"}, "names and addresses that clients reach that server at")
 	cmd.Flags().StringVar(&server.StoreDir, "store-dir", "/data", "where that server keeps its streams")
@@ -73,6 +81,39 @@ func (a *app) setup(cmd *cobra.Command) (err error) {
 	}
 	a.listReport(r.report)
 	return nil
+}
+
+// setupPlan tells what setup would do.
+func (a *app) setupPlan(ctx context.Context) error {
+	h, err := a.held(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range h.Assets {
+		a.list(setupVerb(i.Verdict), []string{i.Asset})
+		for _, d := range i.Differences {
+			fmt.Fprintf(a.env.Stdout, "%14s%s is %s, want %s\n", "", d.Field, d.Has, d.Wants)
+		}
+	}
+	if len(h.Assets) == 0 {
+		fmt.Fprintln(a.env.Stdout, "the queue inside the agent was never started; all of it will be created")
+	}
+	if h.Remedy != "" {
+		return &coded{exitConfig, errors.New("setup would refuse this and change nothing; " + h.Remedy)}
+	}
+	return nil
+}
+
+func setupVerb(v nats.Verdict) string {
+	switch v {
+	case nats.Missing:
+		return "create"
+	case nats.Outdated:
+		return "update"
+	case nats.Refused:
+		return "refuse"
+	}
+	return "unchanged"
 }
 
 // setupServer writes the files of a nats-server.

@@ -161,6 +161,23 @@ func (r *route) lockEmbedded() (err error) {
 // openQueue connects to the queue and makes sure that its assets are right; with
 // no nats.url it starts the embedded server.
 func (r *route) openQueue(ctx context.Context, role string) (err error) {
+	if err = r.connectQueue(ctx, role); err != nil {
+		return err
+	}
+	if r.report, err = nats.Setup(ctx, r.conn, r.assets, nats.Manage(r.cfg.Manage())); err != nil {
+		return err
+	}
+	if r.server != nil {
+		if err = nats.RecreateConsumers(ctx, r.conn, r.assets); err != nil {
+			return err
+		}
+	}
+	r.ledger, err = r.conn.Ledger(ctx, r.assets.State, r.cfg.OCI.Name)
+	return err
+}
+
+// connectQueue connects, and looks at nothing there.
+func (r *route) connectQueue(ctx context.Context, role string) (err error) {
 	cfg := r.cfg
 	r.assets = messages.Define(cfg.NATS.Prefix, cfg.OCI.Name, cfg.NATS.Replicas, cfg.NATS.AckWait.Std())
 	opts := natsOptions(cfg, role)
@@ -171,18 +188,7 @@ func (r *route) openQueue(ctx context.Context, role string) (err error) {
 		}
 		opts.InProcess = r.server
 	}
-	if r.conn, err = connect(ctx, role, opts); err != nil {
-		return err
-	}
-	if r.report, err = nats.Setup(ctx, r.conn, r.assets, nats.Manage(cfg.Manage())); err != nil {
-		return err
-	}
-	if r.server != nil {
-		if err = nats.RecreateConsumers(ctx, r.conn, r.assets); err != nil {
-			return err
-		}
-	}
-	r.ledger, err = r.conn.Ledger(ctx, r.assets.State, cfg.OCI.Name)
+	r.conn, err = connect(ctx, role, opts)
 	return err
 }
 

@@ -61,7 +61,7 @@ func TestWhatTestSaysIsExplained(t *testing.T) {
 // minNATS is the oldest server that the program takes.
 func minNATS(t *testing.T) string {
 	t.Helper()
-	return matches(t, "internal/nats/dial.go", `minVersion = "([0-9.]+)"`)[0]
+	return matches(t, "internal/nats/dial.go", `MinVersion = "([0-9.]+)"`)[0]
 }
 
 // text is that of the files that the patterns find.

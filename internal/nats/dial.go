@@ -238,19 +238,19 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// minVersion is the oldest server whose behaviour this package was written for.
-const minVersion = "2.12.6"
+// MinVersion is the oldest server whose behaviour this package was written for.
+const MinVersion = "2.12.6"
 
-// checkVersion refuses servers older than minVersion. A pre-release counts as its release.
+// checkVersion refuses servers older than MinVersion. A pre-release counts as its release.
 func checkVersion(found string) error {
 	have, err := parseVersion(found)
-	want, _ := parseVersion(minVersion)
+	want, _ := parseVersion(MinVersion)
 	if err == nil && compareVersions(have, want) >= 0 {
 		return nil
 	}
 	return &messages.Fault{
 		Class: messages.Queue, Op: "check the version of nats-server",
-		Err:    fmt.Errorf("found %q, need %s or later", found, minVersion),
+		Err:    fmt.Errorf("found %q, need %s or later", found, MinVersion),
 		Remedy: "upgrade nats-server",
 	}
 }
