@@ -191,18 +191,21 @@ func (r *route) lastNote() *state.Known {
 	return known
 }
 
-// note writes down that the ledger is in use, where that or its responsibility is
-// news.
+// note writes down that the ledger is in use.
 func (r *route) note(ctx context.Context) {
+	if m, _, err := r.readMarks(ctx); err == nil && m != nil {
+		r.noteSince(m.Since)
+	}
+}
+
+// noteSince writes down that there is a ledger, where that or its responsibility is
+// news. Before a ledger is filled it makes the next start refuse one that is not.
+func (r *route) noteSince(since messages.Day) {
 	file := r.noteFile()
 	if file == "" {
 		return
 	}
-	m, _, err := r.readMarks(ctx)
-	if err != nil || m == nil {
-		return
-	}
-	known := state.Known{Identity: r.identity, Since: m.Since, Noted: time.Now().UTC().Truncate(time.Second)}
+	known := state.Known{Identity: r.identity, Since: since, Noted: time.Now().UTC().Truncate(time.Second)}
 	known.Identity.Schema = messages.Schema
 	had, err := state.ReadKnown(file)
 	if err == nil && had != nil && had.Identity == known.Identity && had.Since == known.Since {

@@ -231,6 +231,36 @@ func TestALostLedgerIsRestoredAndNothingIsSentAgain(t *testing.T) {
 	w.says(t, 2, []string{"state", "import", "--yes", file}, `route "main"`, `oci.name is "second"`)
 }
 
+// An import that ended before its last write has left no marks, on a host that knew
+// of no ledger before.
+func TestAnImportThatWasCutShortIsRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{Policy: simulator.PutOnly})
+	objects := w.delivered(5, 1)
+	w.sync(t, 0)
+	file := filepath.Join(t.TempDir(), "ledger.jsonl")
+	w.says(t, 0, []string{"state", "export", "-o", file}, "2 records")
+	for _, args := range [][]string{{"state", "import", "--yes", file}, {"state", "import", "--yes", w.python(t, "2006-01-02_", objects...)}} {
+		w.forget(t)
+		w.says(t, 0, args)
+		conn, done := w.queue(t)
+		ledger := ledgerOf(t, conn)
+		_, revision, err := ledger.Read(t.Context(), messages.MarksKey("main"))
+		if err == nil {
+			_, err = ledger.Write(t.Context(), messages.MarksKey("main"), nil, revision)
+		}
+		done()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.says(t, 2, []string{"sync"}, "state import")
+		w.says(t, 0, args)
+		if s := w.sync(t, 0); s.Skipped != 2 {
+			t.Errorf("sync = %+v, want 2 skipped", s)
+		}
+	}
+}
+
 // What was copied after the export is looked for before it is sent.
 func TestARestoredLedgerFindsWhatWasCopiedSince(t *testing.T) {
 	t.Parallel()

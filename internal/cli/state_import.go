@@ -201,6 +201,7 @@ func (r *route) takeOver(ctx context.Context, h *inheritance) error {
 	if err := r.settle(ctx, false); err != nil {
 		return err
 	}
+	r.noteSince(h.Since)
 	now := time.Now().UTC()
 	for i := range h.records {
 		rec := &h.records[i].record
@@ -211,11 +212,7 @@ func (r *route) takeOver(ctx context.Context, h *inheritance) error {
 	if err != nil {
 		return err
 	}
-	if err := r.beginMarks(ctx, h.Since); err != nil {
-		return err
-	}
-	r.note(ctx)
-	return nil
+	return r.beginMarks(ctx, h.Since)
 }
 
 func (h *inheritance) rows() [][2]string {
@@ -268,6 +265,8 @@ type restoration struct {
 	Records  int          `json:"records"`
 	FirstDay messages.Day `json:"first_day,omitempty"`
 	LastDay  messages.Day `json:"last_day,omitempty"`
+	// Since is the first report day that the ledger was responsible for.
+	Since    messages.Day `json:"since,omitempty"`
 	Uploads  int          `json:"uploads"`
 	Written  int          `json:"written"`
 	Recorded int          `json:"already_recorded"`
@@ -334,7 +333,9 @@ func (s *restoration) look(l state.Line) error {
 		}
 		s.LastDay = max(s.LastDay, day)
 	case l.Key == messages.MarksKey(s.Route):
-		s.marks = l.Value
+		m, err := messages.DecodeMarks(l.Value)
+		s.marks, s.Since = l.Value, m.Since
+		return err
 	case l.Key == messages.IdentityKey(s.Route):
 		i, err := messages.DecodeIdentity(l.Value)
 		s.identity = &i
@@ -367,6 +368,10 @@ func (r *route) fits(ctx context.Context, s *restoration) error {
 // putBack writes what the ledger lacks: the records, then the identity, and last
 // the marks, without which a start is refused and the import can be repeated.
 func (r *route) putBack(ctx context.Context, s *restoration, f *os.File) error {
+	if s.identity != nil {
+		r.identity = *s.identity
+		r.noteSince(s.Since)
+	}
 	err := s.read(f, func(l state.Line) error {
 		if l.Key == messages.MarksKey(s.Route) || l.Key == messages.IdentityKey(s.Route) {
 			return nil
@@ -393,16 +398,10 @@ func (r *route) putBack(ctx context.Context, s *restoration, f *os.File) error {
 		if _, err := r.add(ctx, messages.IdentityKey(s.Route), raw); err != nil {
 			return err
 		}
-		r.identity = *s.identity
 	}
 	if s.marks == nil {
 		return r.beginMarks(ctx, cmp.Or(s.FirstDay, firstDay(r.cfg, r.windowStart())))
 	}
-	if _, err := r.add(ctx, messages.MarksKey(s.Route), s.marks); err != nil {
-		return err
-	}
-	if s.identity != nil {
-		r.note(ctx)
-	}
-	return nil
+	_, err = r.add(ctx, messages.MarksKey(s.Route), s.marks)
+	return err
 }

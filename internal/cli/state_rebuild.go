@@ -223,6 +223,7 @@ func (r *route) adoptAll(ctx context.Context, b *rebuilt) error {
 	if err := r.settle(ctx, false); err != nil {
 		return err
 	}
+	r.noteSince(b.From)
 	now := time.Now().UTC()
 	for i := range b.records {
 		rec := &b.records[i].record
@@ -233,11 +234,7 @@ func (r *route) adoptAll(ctx context.Context, b *rebuilt) error {
 	if err != nil {
 		return err
 	}
-	if err := r.beginMarks(ctx, b.From); err != nil {
-		return err
-	}
-	r.note(ctx)
-	return nil
+	return r.beginMarks(ctx, b.From)
 }
 
 func (b *rebuilt) rows() [][2]string {

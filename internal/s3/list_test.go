@@ -16,7 +16,7 @@ func TestListGivesEveryObjectBelowThePrefix(t *testing.T) {
 	var want []s3.Listed
 	for i := range 1003 { // more than a page
 		key := fmt.Sprintf("simulated/0/account/%04d", i)
-		etag, err := w.client.Put(t.Context(), key, []byte(fmt.Sprint(i)), meta)
+		etag, err := w.client.Put(t.Context(), key, fmt.Append(nil, i), meta)
 		if err != nil {
 			t.Fatal(err)
 		}
