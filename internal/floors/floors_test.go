@@ -95,7 +95,7 @@ func table() map[string]room {
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
 			// Its scripts run the commands against real servers, and look into them.
-			tests: []string{"internal/natstest", "internal/versitygw", "github.com/nats-io/nkeys", "github.com/youmark/pkcs8", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "github.com/prometheus/client_golang"},
+			tests: []string{"internal/natstest", "internal/versitygw", "go.yaml.in/yaml/v4", "github.com/nats-io/nkeys", "github.com/youmark/pkcs8", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "github.com/prometheus/client_golang"},
 		},
 
 		"cmd": {uses: []string{"internal/cli"}}, // every directory below cmd
