@@ -204,8 +204,9 @@ func (l *loader) checkExtras() {
 	if s.StorageClass == "GLACIER" || s.StorageClass == "DEEP_ARCHIVE" {
 		l.warnAt("s3.storage_class", s.StorageClass+" cannot be read before somebody restores it, so Umbrella could not read the reports", "use GLACIER_IR, STANDARD_IA or none")
 	}
+	// A stack of containers sets the variables for whoever needs them.
 	for _, key := range []string{"oci.config_file", "oci.profile"} {
-		if _, set := l.cfg.origins[key]; set && !l.cfg.OCI.FromFile() && !l.bad["oci.auth"] {
+		if l.cfg.origins[key].File != "" && !l.cfg.OCI.FromFile() && !l.bad["oci.auth"] {
 			l.warnAt(key, "is ignored with oci.auth "+l.cfg.OCI.Auth, "remove it")
 		}
 	}
