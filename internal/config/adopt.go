@@ -14,7 +14,7 @@ func (c *Config) Adopt(next *Config, may func(key string) bool) (out *Config, ch
 	theirs := fieldsOf(next)
 	for i, f := range fieldsOf(out) {
 		mine, new := reflect.ValueOf(f.ptr).Elem(), reflect.ValueOf(theirs[i].ptr).Elem()
-		if same(mine.Interface(), new.Interface()) {
+		if reflect.DeepEqual(mine.Interface(), new.Interface()) { // of a secret, what it holds
 			continue
 		}
 		if !may(f.path) {
@@ -29,12 +29,4 @@ func (c *Config) Adopt(next *Config, may func(key string) bool) (out *Config, ch
 		}
 	}
 	return out, changed, kept
-}
-
-// same compares two values of one key; of a secret, what it holds.
-func same(x, y any) bool {
-	if s, ok := x.(Secret); ok {
-		return s.Reveal() == y.(Secret).Reveal()
-	}
-	return reflect.DeepEqual(x, y)
 }

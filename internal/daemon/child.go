@@ -99,5 +99,4 @@ func (p *Parent) Tell(r Report) {
 	}
 	_ = json.NewEncoder(p.reports).Encode(r)
 	_ = p.reports.Close()
-	p.reports = nil
 }
