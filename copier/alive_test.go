@@ -70,7 +70,7 @@ func TestSlotsKeepTheirPromiseToBeAlive(t *testing.T) {
 		bubble(t, name, func(t *testing.T, w *world) {
 			prepare(w)
 			c := w.host("one").copier()
-			c.Slots = 3
+			c.Slots, c.Gate.Probe = 3, 20*time.Minute
 			watch := watching(c)
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 			defer cancel()

@@ -154,14 +154,14 @@ func (f *File) reopen() {
 	f.open()
 }
 
-// Reopen opens the file anew under its name, as after a rotation by another program.
+// Reopen makes the next line look for the file under its name at once, as after a
+// rotation by another program.
 func (f *File) Reopen() {
 	if f == nil {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.reopen()
 	f.looked = time.Time{}
 }
 

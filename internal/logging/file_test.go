@@ -114,6 +114,9 @@ func TestADirectoryThatIsGoneIsMadeAgain(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		d.Info("after")
 		d.mustHold(t, d.path, "msg=after")
+		if info, err := os.Stat(filepath.Dir(d.path)); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("the directory is %v, %v: others may look into it", info.Mode(), err)
+		}
 	})
 }
 
