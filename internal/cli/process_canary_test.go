@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -221,9 +222,21 @@ func (c *canary) files(dir string) {
 		}
 		text, err := os.ReadFile(path)
 		c.saw("the file "+path, text)
+		if err == nil && strings.HasSuffix(path, ".gz") {
+			text, err = unzip(text)
+			c.saw("what is packed in "+path, text)
+		}
 		return err
 	})
 	must(c.t, err)
+}
+
+func unzip(text []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
 }
 
 // http collects what the port answers.
@@ -321,7 +334,8 @@ func TestNoCommandTellsASecret(t *testing.T) {
 	c.http()
 	for _, args := range [][]string{
 		{"status"}, {"status", "--json"}, {"sync", "--json"}, {"failed", "list", "--json"}, {"failed", "retry", "--all"}, {"healthcheck"},
-		{"state", "export", "-o", export}, {"state", "export", "--format", "python", "-o", python}, {"start"}, {"run"}, {"stop"},
+		{"state", "export", "-o", export}, {"state", "export", "--format", "python", "-o", python},
+		{"version", "--check"}, {"support-bundle", "-o", filepath.Join(c.out, "running.tar.gz")}, {"start"}, {"run"}, {"stop"},
 	} {
 		c.run(args...)
 	}
@@ -341,7 +355,7 @@ func TestNoCommandTellsASecret(t *testing.T) {
 		{"config", "env"}, {"config", "env", "--dotenv"}, {"config", "env", "--json"}, {"config", "schema"}, {"config", "init", "--oci-bucket", "x", "--s3-bucket-path", "s3://x/y", "--config", filepath.Join(c.out, "config.yaml")},
 		{"state", "import", export, "--dry-run"}, {"state", "import", python, "--yes"}, {"state", "rebuild", "--yes"},
 		{"setup", "--nats-config", filepath.Join(c.out, "nats")}, {"setup"}, {"scanner"}, {"copier"}, {"status"}, {"stop"}, {"healthcheck"},
-		{"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"}, {"completion", "powershell"}, {"help"}, {"help", "run"}, {"version"}, {"man", filepath.Join(c.out, "man")},
+		{"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"}, {"completion", "powershell"}, {"help"}, {"help", "run"}, {"version"}, {"support-bundle", "-o", filepath.Join(c.out, "stopped.tar.gz")}, {"man", filepath.Join(c.out, "man")},
 		{"alerts"}, {"config"}, {"failed"}, {"state"}, {"simulator", "add"}, {"simulator", "check"}, {"simulator", "--identity-only", "--dir", filepath.Join(c.out, "simulator")},
 	} {
 		c.run(args...)
