@@ -55,8 +55,8 @@ func TestTheDemoIsOneFlagAway(t *testing.T) {
 
 func TestEveryProfileLoads(t *testing.T) {
 	p := load(t, "docker-compose.yml", "deploy/demo.env", "COMPOSE_PROFILES=demo,tools,monitoring")
-	if n := len(p.ServiceNames()); n != 9 {
-		t.Errorf("%d services with every profile, want 9: %q", n, p.ServiceNames())
+	if n := len(p.ServiceNames()); n != 10 {
+		t.Errorf("%d services with every profile, want 10: %q", n, p.ServiceNames())
 	}
 }
 
@@ -116,12 +116,14 @@ func TestNothingIsKilledWhileItDrains(t *testing.T) {
 func TestOnlyWhoNeedsASecretHasIt(t *testing.T) {
 	want := map[string][]string{
 		"scanner": {"oci_config", "oci_key.pem"}, "copier": {"oci_config", "oci_key.pem", "aws_credentials"},
+		"agent": {"oci_config", "oci_key.pem", "aws_credentials"},
 	}
 	keys := map[string][]string{
 		"init": {"admin", "agent", "ca", "copier", "scanner", "server", "system", "viewer"},
 		"nats": {"server"}, "setup": {"admin"}, "scanner": {"scanner"}, "copier": {"copier"},
+		"agent": {"agent"}, "nats-cli": {"viewer"},
 	}
-	for name, s := range usual(t).Services {
+	for name, s := range load(t, "docker-compose.yml", ".env.example", "ENV_FILE=.env.example", "COMPOSE_PROFILES=tools").Services {
 		var secrets, mounted []string
 		for _, secret := range s.Secrets {
 			secrets = append(secrets, secret.Source)
