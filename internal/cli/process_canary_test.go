@@ -156,11 +156,11 @@ func (c *canary) byReference() {
 		sections[section] += fmt.Sprintf("  %s: ${%s}\n", name, v)
 		c.environ = append(c.environ, v+"="+value)
 	}
-	var text string
+	var text strings.Builder
 	for _, section := range slices.Sorted(maps.Keys(sections)) {
-		text += section + ":\n" + sections[section]
+		text.WriteString(section + ":\n" + sections[section])
 	}
-	c.environ = append(c.environ, "FOCUS_CONFIG="+c.file("config.yaml", text))
+	c.environ = append(c.environ, "FOCUS_CONFIG="+c.file("config.yaml", text.String()))
 }
 
 func (c *canary) saw(where string, text []byte) {

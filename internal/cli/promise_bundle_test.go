@@ -153,15 +153,16 @@ func TestASupportBundleHoldsNoSecret(t *testing.T) {
 		"FOCUS_ALERTS_WEBHOOK_URL": "https://hooks.example.com/services/MARKED-WEBHOOK", "FOCUS_ALERTS_HEARTBEAT_URL": "https://hc.example.com/MARKED-HEARTBEAT",
 		"FOCUS_S3_SESSION_TOKEN": "MARKED-SESSION-TOKEN", "FOCUS_S3_SECRET_ACCESS_KEY": "MARKED-SECRET-KEY", "FOCUS_S3_ACCESS_KEY_ID": "MARKEDACCESSKEY",
 	}
-	text := "level=ERROR nkey=" + seed + "\nlevel=WARN url=nats://user:MARKED-PASSWORD@nats.example.com\n" +
+	var text strings.Builder
+	text.WriteString("level=ERROR nkey=" + seed + "\nlevel=WARN url=nats://user:MARKED-PASSWORD@nats.example.com\n" +
 		"level=ERROR put=https://b.s3.amazonaws.com/k?X-Amz-Credential=MARKED-CREDENTIAL&X-Amz-Signature=MARKED-SIGNATURE\n" +
-		"level=ERROR -----BEGIN RSA PRIVATE KEY-----\nMARKED-KEY\n-----END RSA PRIVATE KEY-----\n"
+		"level=ERROR -----BEGIN RSA PRIVATE KEY-----\nMARKED-KEY\n-----END RSA PRIVATE KEY-----\n")
 	for name, value := range secrets {
-		text += "level=ERROR leaked=" + value + "\n"
+		text.WriteString("level=ERROR leaked=" + value + "\n")
 		w.set(name, value)
 	}
-	text += "level=INFO msg=\"the last line\"\n"
-	if err := os.WriteFile(log, []byte(text), 0o600); err != nil {
+	text.WriteString("level=INFO msg=\"the last line\"\n")
+	if err := os.WriteFile(log, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.set("FOCUS_LOGGING_FILE", log)
