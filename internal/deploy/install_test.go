@@ -238,18 +238,19 @@ func TestTheCommandsOfTheInstallationWork(t *testing.T) {
 		write(t, filepath.Join(y.dir, name), "")
 	}
 	commands := matches(t, "docs/installation.md", `(?m)^\$ (.*)$`)
-	run := "set -e\n"
+	var run strings.Builder
+	run.WriteString("set -e\n")
 	for _, c := range commands {
 		c = strings.ReplaceAll(c, "-g oracle-focus-agent ", "") // there is no such group here
 		for _, dir := range []string{" /etc/", " /usr/local/"} {
 			c = strings.ReplaceAll(c, dir, " "+y.tree+strings.TrimPrefix(dir, " "))
 		}
-		run += c + "\n"
+		run.WriteString(c + "\n")
 		if strings.HasPrefix(c, "sudo cp credentials.conf") {
-			run += "cd " + y.dir + "\n"
+			run.WriteString("cd " + y.dir + "\n")
 		}
 	}
-	cmd := exec.Command("sh", "-c", run)
+	cmd := exec.Command("sh", "-c", run.String())
 	cmd.Dir = y.dir
 	cmd.Env = append(y.env, "PATH="+bin+":"+os.Getenv("PATH"), "NOTED="+noted)
 	if out, err := cmd.CombinedOutput(); err != nil || len(commands) < 20 {
