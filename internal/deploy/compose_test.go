@@ -202,3 +202,17 @@ func TestTheTwoImageFilesAgree(t *testing.T) {
 		t.Errorf("the images differ:\n%s\n---\n%s", a, b)
 	}
 }
+
+// TestALostLedgerIsNoticed: what says that there was one outlives NATS and the
+// container. Docker starts a scanner again that has refused to go on without.
+func TestALostLedgerIsNoticed(t *testing.T) {
+	p := load(t, "docker-compose.yml", ".env.example", "ENV_FILE=.env.example", "COMPOSE_PROFILES=tools")
+	for _, name := range []string{"scanner", "agent"} {
+		keeps := slices.ContainsFunc(p.Services[name].Volumes, func(v types.ServiceVolumeConfig) bool {
+			return v.Source == "state" && v.Target == "/data" && !v.ReadOnly
+		})
+		if !keeps {
+			t.Errorf("%s keeps no note of the ledger in /data", name)
+		}
+	}
+}
