@@ -34,7 +34,7 @@ func exitCodes() []meaning {
 	return []meaning{
 		{exitOK, "success"},
 		{exitError, "an error, or a file that failed"},
-		{exitConfig, "the command line or the configuration is wrong; nothing was done"},
+		{exitConfig, "the command line or the configuration is wrong"},
 		{exitAuth, "credentials or rights: OCI or S3 refuses them"},
 		{exitRunning, "an agent is already running"},
 		{exitNotRunning, "no agent is running"},
