@@ -23,7 +23,7 @@ USER 65532:65532
 ENV PATH=/ HOME=/data USER=nats
 WORKDIR /data
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=5 CMD ["/oracle-focus-agent", "healthcheck", "--url", "http://127.0.0.1:8222/healthz?js-enabled-only=true"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=5 CMD ["/oracle-focus-agent", "healthcheck", "--url", "http://127.0.0.1:8222/healthz?js-enabled-only=true"]
 ENTRYPOINT ["/nats-server"]
 CMD ["--config", "/keys/server/nats.conf"]
 

@@ -88,16 +88,20 @@ func askInstances(ctx context.Context, cfg *config.Config) ([]agent.Status, erro
 	if err != nil {
 		return nil, err
 	}
-	out := make([]agent.Status, len(answers))
-	for i, a := range answers {
-		if err := json.Unmarshal(a, &out[i]); err != nil {
-			return nil, fmt.Errorf("an instance answers what is no status; is it of another version? %w", err)
+	var out []agent.Status
+	var unread error // one instance that cannot be read hides no other
+	for _, a := range answers {
+		var s agent.Status
+		if err := json.Unmarshal(a, &s); err != nil {
+			unread = fmt.Errorf("an instance answers what is no status; is it of another version? %w", err)
+			continue
 		}
+		out = append(out, s)
 	}
 	slices.SortFunc(out, func(x, y agent.Status) int {
 		return cmp.Or(cmp.Compare(x.Role, y.Role), cmp.Compare(x.Instance, y.Instance))
 	})
-	return out, nil
+	return out, unread
 }
 
 func printInstances(out io.Writer, all []agent.Status) error {

@@ -51,11 +51,11 @@ func (a *app) status(ctx context.Context, asJSON bool) error {
 	if s.Phase != agent.Starting { // else it waits for that very queue
 		s.Instances, err = askInstances(ctx, cfg)
 	}
-	if err != nil && stopped {
+	if err != nil && stopped && len(s.Instances) == 0 {
 		return err
 	}
 	if err != nil {
-		fmt.Fprintf(a.env.Stderr, "warning: other instances are not shown: %v\n", err)
+		fmt.Fprintf(a.env.Stderr, "warning: not every instance is shown: %v\n", err)
 	}
 	if asJSON {
 		err = a.printJSON(s)

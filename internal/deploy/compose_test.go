@@ -77,6 +77,9 @@ func TestContainersMayDoLittle(t *testing.T) {
 		load(t, "deploy/copiers.yml", "deploy/demo.env", "FOCUS_NATS_URL=tls://nats.example.com:4222"),
 	} {
 		for name, s := range ours(p) {
+			if s.MemLimit == 0 {
+				t.Errorf("%s has no limit of memory", name)
+			}
 			if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.PidsLimit == 0 || s.Privileged {
 				t.Errorf("%s: read_only %v, cap_drop %v, security_opt %v, pids_limit %d", name, s.ReadOnly, s.CapDrop, s.SecurityOpt, s.PidsLimit)
 			}
