@@ -24,7 +24,7 @@ demo: build ## show the main job: thirty days of reports from OCI to S3, no acco
 
 test: bin/versitygw bin/nats bin/promtool ## run the whole suite with the race detector
 	@command -v cc >/dev/null || { echo "make test needs a C compiler for the race detector: install gcc (Debian: apt-get install gcc libc6-dev)"; exit 1; }
-	CGO_ENABLED=1 VERSITYGW=$(CURDIR)/bin/versitygw NATSCLI=$(CURDIR)/bin/nats PROMTOOL=$(CURDIR)/bin/promtool $(GO) test -race -timeout 12m ./...
+	CGO_ENABLED=1 VERSITYGW=$(CURDIR)/bin/versitygw NATSCLI=$(CURDIR)/bin/nats PROMTOOL=$(CURDIR)/bin/promtool $(GO) test -race -timeout 20m ./...
 
 check: bin/staticcheck ## gofmt, go vet, staticcheck, go fix, go mod tidy: all must be silent
 	@test -z "$$(gofmt -l *.go cmd copier internal messages scanner)" || { gofmt -d *.go cmd copier internal messages scanner; exit 1; }
