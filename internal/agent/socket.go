@@ -126,6 +126,9 @@ func handler(answers map[string]Answer) http.Handler {
 // ErrNotRunning means that no agent answers.
 var ErrNotRunning = errors.New("no agent is running")
 
+// ErrEnded: the agent took the question and ended before it answered.
+var ErrEnded = errors.New("ended before it answered")
+
 // Ask sends a request to the agent of a state directory. It is ErrNotRunning
 // where none answers, and a *Refusal where the agent reports an error.
 func Ask(ctx context.Context, stateDir, path string, in, out any) error {
@@ -170,7 +173,7 @@ func unanswered(ctx context.Context, stateDir string, err error) error {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("the agent of %s belongs to another user: run this command as that user: %w", stateDir, err)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Errorf("the agent of %s ended before it answered; run the command again", stateDir)
+		return fmt.Errorf("the agent of %s %w; run the command again", stateDir, ErrEnded)
 	}
 	return fmt.Errorf("ask the agent of %s: %w", stateDir, err)
 }

@@ -76,6 +76,9 @@ func statusHere(ctx context.Context, cfg *config.Config) (s agent.Status, err er
 		return none, agent.ErrNotRunning
 	}
 	err = askQuickly(ctx, cfg, "/v1/status", struct{}{}, &s)
+	if errors.Is(err, agent.ErrEnded) { // so what is true now?
+		err = askQuickly(ctx, cfg, "/v1/status", struct{}{}, &s)
+	}
 	if !errors.Is(err, agent.ErrNotRunning) {
 		return s, err
 	}
