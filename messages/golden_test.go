@@ -84,6 +84,8 @@ func formats() []format {
 	failed := retrying
 	failed.Repeat = false
 	failed.Status, failed.Copy, failed.Attempts, failed.Mismatches = messages.StatusFailed, nil, 3, 3
+	imported := done
+	imported.Copy = &messages.FileCopied{Key: copied().Key, Size: copied().Size, How: messages.HowImported, At: at(4), Seconds: 12.5}
 	due := done
 	due.Status, due.Generation, due.Worker, due.Trace = messages.StatusDue, 3, "", ""
 	upload := messages.Upload{
@@ -106,6 +108,7 @@ func formats() []format {
 		{"record-retrying.v1.json", retrying, retrying.Encode, record},
 		{"record-failed.v1.json", failed, failed.Encode, record},
 		{"record-due.v1.json", due, due.Encode, record},
+		{"record-imported.v1.json", imported, imported.Encode, record},
 		{"upload.v1.json", upload, upload.Encode, decoder(messages.DecodeUpload)},
 		{"marks.v1.json", marks, marks.Encode, decoder(messages.DecodeMarks)},
 		{"identity.v1.json", identity, identity.Encode, decoder(messages.DecodeIdentity)},
