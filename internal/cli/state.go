@@ -167,7 +167,7 @@ func entryOf(r messages.Record, prefix string) (state.Entry, bool) {
 	}, true
 }
 
-// openState opens what the commands that write a ledger need. A dry run makes
+// openLedger opens what the commands that write a ledger need. A dry run makes
 // nothing: where the embedded queue was never started, the ledger stays nil.
 func (r *route) openLedger(ctx context.Context, dryRun bool) error {
 	if r.cfg.Embedded() && dryRun {
@@ -179,6 +179,17 @@ func (r *route) openLedger(ctx context.Context, dryRun bool) error {
 		return err
 	}
 	return r.openQueue(ctx, "state")
+}
+
+// openToFill opens the ledger and both sides, and looks whether the identity fits.
+func (r *route) openToFill(ctx context.Context, dryRun bool) error {
+	if err := r.openLedger(ctx, dryRun); err != nil {
+		return err
+	}
+	if err := r.openSides(ctx); err != nil {
+		return err
+	}
+	return r.settle(ctx, true)
 }
 
 // settle makes the identity of the route that of the ledger, as a first start does.
@@ -202,6 +213,29 @@ func (r *route) lookThrough(ctx context.Context, from messages.Day, each func(sc
 	}
 	_, err := s.Scan(ctx)
 	return err
+}
+
+// fill writes what is known of the files of a ledger that will be responsible from
+// since on, and adds what it wrote and what was there to the two counts. The marks
+// come last: a crash before them leaves a ledger that a start refuses and that can
+// be filled again, one after them leaves nothing to do.
+func (r *route) fill(ctx context.Context, since messages.Day, records []keyed, written, recorded *int) error {
+	if err := r.settle(ctx, false); err != nil {
+		return err
+	}
+	r.noteSince(since)
+	now := time.Now().UTC()
+	for i := range records {
+		rec := &records[i].record
+		rec.Epoch, rec.Worker, rec.At = r.identity.Epoch, instance(), now
+	}
+	added, kept, err := r.record(ctx, records)
+	*written += added
+	*recorded += kept
+	if err != nil {
+		return err
+	}
+	return r.beginMarks(ctx, since)
 }
 
 // record writes records that the ledger does not have yet. One that it has is

@@ -119,20 +119,14 @@ func (a *app) inherit(ctx context.Context, r *route, f *os.File, o importOptions
 		a.printUnreadable(h.Unreadable)
 		return &coded{exitConfig, fmt.Errorf("%s: %w", f.Name(), err)}
 	}
-	if err := r.openLedger(ctx, o.dryRun); err != nil {
-		return err
-	}
-	if err := r.openSides(ctx); err != nil {
-		return err
-	}
-	if err := r.settle(ctx, true); err != nil {
+	if err := r.openToFill(ctx, o.dryRun); err != nil {
 		return err
 	}
 	if err := r.lookThrough(ctx, h.Since, func(out scanner.Outcome) { h.judge(in, out) }); err != nil {
 		return err
 	}
 	h.NotListed = h.Entries - h.Delivered - h.Changed
-	return a.finishImport(ctx, o, h, h.rows(), func() error { return r.takeOver(ctx, h) })
+	return a.finishImport(ctx, o, h, h.rows(), func() error { return r.fill(ctx, h.Since, h.records, &h.Written, &h.Recorded) })
 }
 
 // finishImport shows what was found, asks, and writes.
@@ -193,26 +187,6 @@ func (h *inheritance) judge(in *state.Inheritance, out scanner.Outcome) {
 			Key: out.Report.Key, Size: out.Object.Size, MD5: entry.Object.MD5, How: how, At: entry.Transferred, Seconds: entry.Seconds,
 		},
 	}})
-}
-
-// takeOver writes the records, and last the marks: until these stand there, a start
-// is refused and the import can be repeated.
-func (r *route) takeOver(ctx context.Context, h *inheritance) error {
-	if err := r.settle(ctx, false); err != nil {
-		return err
-	}
-	r.noteSince(h.Since)
-	now := time.Now().UTC()
-	for i := range h.records {
-		rec := &h.records[i].record
-		rec.Epoch, rec.Worker, rec.At = r.identity.Epoch, instance(), now
-	}
-	written, kept, err := r.record(ctx, h.records)
-	h.Written, h.Recorded = written, h.Recorded+kept
-	if err != nil {
-		return err
-	}
-	return r.beginMarks(ctx, h.Since)
 }
 
 func (h *inheritance) rows() [][2]string {

@@ -67,13 +67,7 @@ func (a *app) stateRebuild(ctx context.Context, o rebuildOptions) (err error) {
 	}
 	r := &route{cfg: cfg, naming: naming, log: quietLog()}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.openLedger(ctx, o.dryRun); err != nil {
-		return err
-	}
-	if err := r.openSides(ctx); err != nil {
-		return err
-	}
-	if err := r.settle(ctx, true); err != nil {
+	if err := r.openToFill(ctx, o.dryRun); err != nil {
 		return err
 	}
 	b := &rebuilt{By: "head"}
@@ -86,7 +80,7 @@ func (a *app) stateRebuild(ctx context.Context, o rebuildOptions) (err error) {
 	if err := r.inspect(ctx, b); err != nil {
 		return err
 	}
-	return a.finishImport(ctx, importOptions{dryRun: o.dryRun, yes: o.yes, json: o.json}, b, b.rows(), func() error { return r.adoptAll(ctx, b) })
+	return a.finishImport(ctx, importOptions{dryRun: o.dryRun, yes: o.yes, json: o.json}, b, b.rows(), func() error { return r.fill(ctx, b.From, b.records, &b.Written, &b.Recorded) })
 }
 
 // rebuildFrom is the first day to look at: as far back as any knowledge of the
@@ -133,6 +127,7 @@ func (r *route) inspect(ctx context.Context, b *rebuilt) error {
 	if err != nil {
 		return err
 	}
+	now := time.Now().UTC()
 	for _, out := range b.candidates {
 		s, there := stored[out.Report.Key]
 		verified, proven := proof(out.Object, s)
@@ -145,7 +140,7 @@ func (r *route) inspect(ctx context.Context, b *rebuilt) error {
 			b.Found++
 			b.records = append(b.records, keyed{messages.RecordKey(r.cfg.OCI.Name, out.Report), messages.Record{
 				Status: messages.StatusCopied, Object: out.Object, Copy: &messages.FileCopied{
-					Key: out.Report.Key, ETag: s.ETag, Size: s.Size, CRC32C: s.CRC32C, MD5: out.Object.MD5, Verified: verified, How: messages.HowAdopted,
+					Key: out.Report.Key, ETag: s.ETag, Size: s.Size, CRC32C: s.CRC32C, MD5: out.Object.MD5, Verified: verified, How: messages.HowAdopted, At: now,
 				},
 			}})
 		}
@@ -216,25 +211,6 @@ func (r *route) listAll(ctx context.Context, candidates []scanner.Outcome) (map[
 		}
 	}
 	return stored, nil
-}
-
-// adoptAll writes the records and, last, the marks.
-func (r *route) adoptAll(ctx context.Context, b *rebuilt) error {
-	if err := r.settle(ctx, false); err != nil {
-		return err
-	}
-	r.noteSince(b.From)
-	now := time.Now().UTC()
-	for i := range b.records {
-		rec := &b.records[i].record
-		rec.Epoch, rec.Worker, rec.At, rec.Copy.At = r.identity.Epoch, instance(), now, now
-	}
-	written, kept, err := r.record(ctx, b.records)
-	b.Written, b.Recorded = written, b.Recorded+kept
-	if err != nil {
-		return err
-	}
-	return r.beginMarks(ctx, b.From)
 }
 
 func (b *rebuilt) rows() [][2]string {
