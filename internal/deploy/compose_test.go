@@ -189,9 +189,9 @@ func TestTheTwoImageFilesAgree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, text, ok := strings.Cut(string(raw), "FROM scratch AS nats")
+		_, text, ok := strings.Cut(string(raw), "FROM scratch AS base")
 		if !ok {
-			t.Fatalf("%s has no stage nats", file)
+			t.Fatalf("%s has no stage base", file)
 		}
 		var lines []string
 		for line := range strings.Lines(text) {
