@@ -105,7 +105,7 @@ func TestRawGivesEveryValueOfTheRoutePageByPage(t *testing.T) {
 	var want []string
 	for i := range 7 {
 		key := keyOf("2024-11-28", fmt.Sprint(i))
-		rev := write(t, l, key, []byte(fmt.Sprint("value ", i)), 0)
+		rev := write(t, l, key, fmt.Append(nil, "value ", i), 0)
 		if i == 3 || i == 4 {
 			write(t, l, key, nil, rev)
 			continue
