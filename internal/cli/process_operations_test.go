@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"oracle-focus-agent/internal/natstest"
 	"oracle-focus-agent/internal/simulator"
 )
@@ -172,13 +170,8 @@ func newOperator(t *testing.T) *operator {
 // free port, and returns its address.
 func serveFolder(t *testing.T, dir string) (address string) {
 	t.Helper()
-	opts, err := server.ProcessConfigFile(filepath.Join(dir, "server", "nats.conf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
-	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
-	url := natstest.New(t, func(o *server.Options) { *o = *opts }).Running().ClientURL()
+	config := natstest.ConfigFile(t, filepath.Join(dir, "server", "nats.conf"))
+	url := natstest.New(t, config).Running().ClientURL()
 	return url[strings.Index(url, "//")+2:]
 }
 

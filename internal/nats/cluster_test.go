@@ -106,7 +106,7 @@ func race(t *testing.T, f func(i int) (bool, error)) int {
 // waitEmpty waits until the removal by an ack has reached the stream.
 func waitEmpty(t *testing.T, w *world) {
 	t.Helper()
-	if err := until(t, func() bool { return w.status().Messages == 0 }); err != nil {
+	if err := natstest.Until(func() bool { return w.status().Messages == 0 }); err != nil {
 		t.Fatal(err)
 	}
 }

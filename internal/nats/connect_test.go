@@ -265,15 +265,15 @@ func TestRefusedCredentialsAreTriedForEver(t *testing.T) {
 	}
 	srv.Restart(t, password("new"))
 	refused := func() bool { return messages.ClassOf(c.Health()) == messages.Unauthenticated }
-	if err := until(t, refused); err != nil || !containsAll(c.Health(), "nats.creds") {
+	if err := natstest.Until(refused); err != nil || !containsAll(c.Health(), "nats.creds") {
 		t.Errorf("Health = %v, want unauthenticated with a remedy", c.Health())
 	}
 	// By itself the library gives up after the second refusal.
-	if err := until(t, func() bool { return c.NATS().Stats().Reconnects >= 4 }); err != nil {
+	if err := natstest.Until(func() bool { return c.NATS().Stats().Reconnects >= 4 }); err != nil {
 		t.Error(err)
 	}
 	srv.Restart(t, password("old"))
-	if err := until(t, func() bool { return c.Health() == nil }); err != nil {
+	if err := natstest.Until(func() bool { return c.Health() == nil }); err != nil {
 		t.Errorf("Health = %v, want nil", c.Health())
 	}
 }

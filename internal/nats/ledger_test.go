@@ -294,7 +294,7 @@ func TestWatchSeesEveryChangeAcrossARestart(t *testing.T) {
 	})
 	expect := func(what string, ok func() bool) {
 		t.Helper()
-		if err := until(t, ok); err != nil {
+		if err := natstest.Until(ok); err != nil {
 			t.Errorf("%s: %v; last %+v", what, err, last)
 		}
 	}

@@ -154,7 +154,7 @@ func TestReconnectNeverPrefetches(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The reconnect happens in its own time: health alone may still be that of before.
-		if err := until(t, func() bool { return w.conn.NATS().Stats().Reconnects > before && w.conn.Health() == nil }); err != nil {
+		if err := natstest.Until(func() bool { return w.conn.NATS().Stats().Reconnects > before && w.conn.Health() == nil }); err != nil {
 			t.Fatal(err)
 		}
 		if s := w.status(); s.Live.InFlight != 1 {
@@ -175,7 +175,7 @@ func TestRestartOfTheServerLosesNothing(t *testing.T) {
 		}
 		first := w.take()
 		w.srv.Restart(t)
-		if err := until(t, func() bool { return w.conn.Health() == nil }); err != nil {
+		if err := natstest.Until(func() bool { return w.conn.Health() == nil }); err != nil {
 			t.Fatal(err)
 		}
 		seen := map[string]int{}
@@ -204,7 +204,7 @@ func TestRestartOfTheServerEndsNoLoan(t *testing.T) {
 		lent := time.Now()
 		time.Sleep(time.Second)
 		w.srv.Restart(t)
-		if err := until(t, func() bool { return w.conn.Health() == nil }); err != nil {
+		if err := natstest.Until(func() bool { return w.conn.Health() == nil }); err != nil {
 			t.Fatal(err)
 		}
 		d := w.take()
@@ -322,7 +322,7 @@ func TestNextWithoutAConnectionIsAnErrorAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, time.Minute)
 		w.srv.Stop()
-		if err := until(t, func() bool { return w.conn.Health() != nil }); err != nil {
+		if err := natstest.Until(func() bool { return w.conn.Health() != nil }); err != nil {
 			t.Fatal(err)
 		}
 		begin := time.Now()
@@ -334,18 +334,4 @@ func TestNextWithoutAConnectionIsAnErrorAtOnce(t *testing.T) {
 			t.Errorf("Status = %+v, %v, want that it is not connected", s, err)
 		}
 	})
-}
-
-// until waits for a condition, ten seconds at most. In a bubble the time is fake.
-func until(t testing.TB, ok func() bool) error {
-	deadline := time.Now().Add(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			return errors.New("the condition did not come true in 10s")
-		}
-		<-tick.C
-	}
-	return nil
 }

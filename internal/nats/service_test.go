@@ -105,7 +105,7 @@ func TestTheServiceOutlivesARestartOfTheServer(t *testing.T) {
 	serve(t, c, nats.Service{Role: "copier", Metadata: map[string]string{"host": "a"}})
 	ask(t, me, "focus.copier.status", 1)
 	srv.Restart(t)
-	if err := until(t, func() bool { return c.Health() == nil && me.Health() == nil }); err != nil {
+	if err := natstest.Until(func() bool { return c.Health() == nil && me.Health() == nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.NATS().Flush(); err != nil { // its subscriptions are there again
@@ -133,7 +133,7 @@ func TestStopWaitsForTheAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := until(t, func() bool { return c.NATS().Stats().InMsgs == before+2 }); err != nil {
+	if err := natstest.Until(func() bool { return c.NATS().Stats().InMsgs == before+2 }); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -216,7 +216,7 @@ func TestAServiceHidesNoOtherRefusal(t *testing.T) {
 		if err := c.NATS().Publish(subject, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := until(t, func() bool { return containsAll(c.Health(), subject) }); err != nil {
+		if err := natstest.Until(func() bool { return containsAll(c.Health(), subject) }); err != nil {
 			t.Errorf("Health = %v, want the refusal of %s", c.Health(), subject)
 		}
 	}

@@ -2,13 +2,10 @@ package natsserver_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 
 	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/internal/natsserver"
@@ -49,13 +46,7 @@ func newSite(t *testing.T, o natsserver.Options, change ...natstest.Option) *sit
 // and returns its URL.
 func serve(t *testing.T, dir string, change ...natstest.Option) (url string) {
 	t.Helper()
-	opts, err := server.ProcessConfigFile(filepath.Join(dir, "server", "nats.conf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
-	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
-	config := func(o *server.Options) { *o = *opts }
+	config := natstest.ConfigFile(t, filepath.Join(dir, "server", "nats.conf"))
 	return natstest.New(t, append([]natstest.Option{config}, change...)...).Running().ClientURL()
 }
 
@@ -84,18 +75,4 @@ func (s *site) try(o nats.Options) (*nats.Conn, error) {
 		s.Cleanup(c.Close)
 	}
 	return c, err
-}
-
-// until waits for a condition, ten seconds at most.
-func until(ok func() bool) error {
-	deadline := time.Now().Add(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			return errors.New("the condition did not come true in 10s")
-		}
-		<-tick.C
-	}
-	return nil
 }

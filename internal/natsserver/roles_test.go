@@ -382,7 +382,7 @@ func (v *violations) has(verb, subject string) bool {
 
 func (v *violations) want(t *testing.T, verb, subject string) {
 	t.Helper()
-	if err := until(func() bool { return v.has(verb, subject) }); err != nil {
+	if err := natstest.Until(func() bool { return v.has(verb, subject) }); err != nil {
 		t.Errorf("%s to %s is not refused", verb, subject)
 	}
 }

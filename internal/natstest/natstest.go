@@ -8,6 +8,7 @@ package natstest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"runtime"
@@ -39,6 +40,19 @@ func Listen() Option {
 
 // SyncAlways makes every answer wait for the disk, as in production.
 func SyncAlways() Option { return func(o *server.Options) { o.SyncAlways = true } }
+
+// ConfigFile makes the server that of a configuration file, but for a free port of
+// 127.0.0.1 and a directory of the test.
+func ConfigFile(t testing.TB, path string) Option {
+	t.Helper()
+	opts, err := server.ProcessConfigFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
+	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
+	return func(o *server.Options) { *o = *opts }
+}
 
 // A Server is a running server. It ends with the test.
 type Server struct {
@@ -142,4 +156,18 @@ func Setup(t testing.TB, c *nats.Conn, prefix, route string, ackWait time.Durati
 		t.Fatalf("set up: %v", err)
 	}
 	return a
+}
+
+// Until waits for a condition, ten seconds at most. In a bubble the time is fake.
+func Until(ok func() bool) error {
+	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			return errors.New("the condition did not come true in 10s")
+		}
+		<-tick.C
+	}
+	return nil
 }
