@@ -164,6 +164,21 @@ func TestWhatThePythonAgentForgotCountsAsDeliveredUnlessToldOtherwise(t *testing
 	}
 }
 
+// A ledger that is begun empty has no begin of responsibility before its first scan.
+func TestAFreshStartTellsFromWhichDayItIsResponsible(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{})
+	w.set("FOCUS_STATE_FILE", w.python(t, "2006-01-02_", w.delivered(5, 1)...))
+	agent := w.start(t, "run", "--resend")
+	eventually(t, "status tells the first report day", func() bool {
+		s, _ := w.status(t)
+		return s.Since == daysAgo(35)
+	})
+	if r := agent.stop(); r.code != 0 {
+		t.Errorf("the agent ended with %d: %s", r.code, r.stderr)
+	}
+}
+
 func TestAFreshStartBesideThePythonAgentIsAllowedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simulator.Options{})

@@ -362,8 +362,7 @@ func (g *running) learnSince(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		raw, _, err := g.ledger.Read(ctx, messages.MarksKey(g.cfg.OCI.Name))
-		if m, bad := messages.DecodeMarks(raw); err == nil && raw != nil && bad == nil {
+		if m, _, err := g.readMarks(ctx); err == nil && m != nil && m.Since != "" {
 			g.board.Since(m.Since)
 			return
 		}
