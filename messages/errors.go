@@ -39,6 +39,12 @@ const (
 	HashMismatch Class = "hash-mismatch"
 	// Refused: a name or message that will never be accepted. Permanent.
 	Refused Class = "refused"
+	// InvalidGzip: the bytes are as declared, but no gzip file, and the configuration
+	// asks for one. Permanent.
+	InvalidGzip Class = "invalid-gzip"
+	// Held: a delivered file has other bytes now, and the configuration wants an
+	// operator to decide. Permanent: failed retry sends it, failed discard keeps the old one.
+	Held Class = "held"
 	// NoUpload: the multipart upload does not exist, any more or at all.
 	NoUpload Class = "no-upload"
 	// Conflict: someone else wrote the ledger record first.

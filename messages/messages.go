@@ -169,6 +169,10 @@ type FileCopied struct {
 	At       time.Time `json:"at"`
 	// Seconds is the duration of the attempt that succeeded.
 	Seconds float64 `json:"seconds"`
+	// Statistics are of the content, where it was looked at.
+	Statistics *Statistics `json:"statistics,omitempty"`
+	// Replaced is the version with other bytes that stood there before, if any.
+	Replaced *Earlier `json:"replaced,omitempty"`
 }
 
 // A Record is what the ledger holds of one file: the state of the product.
@@ -264,6 +268,9 @@ type Marks struct {
 	// Scanned is when the last complete scan began, Swept the last complete sweep.
 	Scanned time.Time `json:"scanned,omitzero"`
 	Swept   time.Time `json:"swept,omitzero"`
+	// Ranges are days before Since for which a backfill made this installation
+	// responsible too; in order, without overlap.
+	Ranges []Range `json:"ranges,omitempty"`
 }
 
 // Encode returns the JSON form of m.

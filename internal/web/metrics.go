@@ -302,7 +302,7 @@ func classes() []messages.Class {
 	return []messages.Class{
 		messages.Connection, messages.Unavailable, messages.Throttled, messages.Unauthenticated, messages.Forbidden,
 		messages.ClockSkew, messages.NotFound, messages.Changed, messages.Gone, messages.Length, messages.HashMismatch,
-		messages.Refused, messages.NoUpload, messages.Conflict, messages.LeaseLost, messages.Queue, messages.Unknown,
+		messages.Refused, messages.InvalidGzip, messages.Held, messages.NoUpload, messages.Conflict, messages.LeaseLost, messages.Queue, messages.Unknown,
 	}
 }
 
