@@ -76,7 +76,7 @@ func table() map[string]room {
 			tests: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/oracle/oci-go-sdk/v65"},
 		},
 		"internal/state":     {uses: []string{"messages"}},
-		"internal/notify":    {uses: []string{"internal/network"}},
+		"internal/notify":    {uses: []string{"internal/network", "github.com/wneessen/go-mail"}},
 		"internal/network":   {},
 		"internal/keyfile":   {},
 		"internal/versitygw": {},
