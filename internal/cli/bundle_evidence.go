@@ -91,6 +91,7 @@ type ledgerSummary struct {
 	Newest     *messages.FileCopied       `json:"newest,omitempty"`
 	Newer      int                        `json:"records_of_a_newer_version,omitempty"`
 	Uploads    int                        `json:"open_uploads"`
+	Actions    int                        `json:"actions_of_operators"`
 	Routes     map[string]json.RawMessage `json:"routes,omitempty"` // identity and marks, by their keys
 	Unknown    []string                   `json:"unreadable_records,omitempty"`
 	Unreadable []string                   `json:"no_json,omitempty"`
@@ -144,11 +145,15 @@ func (l *ledgerSummary) take(line state.Line) error {
 	return nil
 }
 
-// other takes what is no record: the identity and the marks of a route, and notes
-// of uploads.
+// other takes what is no record: the identity, the marks and the like of a route, notes
+// of uploads, and what operators did.
 func (l *ledgerSummary) other(line state.Line) error {
-	if strings.Contains(line.Key, ".upload.") {
+	switch {
+	case strings.Contains(line.Key, ".upload."):
 		l.Uploads++
+		return nil
+	case strings.Contains(line.Key, ".audit."):
+		l.Actions++
 		return nil
 	}
 	if l.Routes == nil {

@@ -380,6 +380,7 @@ func requests() map[string]func(*running, context.Context, []byte) (any, error) 
 		"/v1/failed": func(g *running, ctx context.Context, _ []byte) (any, error) { return listFailed(ctx, g.ledger) },
 		"/v1/retry":  (*running).answerRetry,
 		"/v1/state":  (*running).answerState,
+		"/v1/audit":  func(g *running, ctx context.Context, _ []byte) (any, error) { return g.trail(ctx) },
 		"/v1/queue":  func(g *running, ctx context.Context, _ []byte) (any, error) { return g.conn.Status(ctx, g.assets) },
 		"/v1/held":   func(g *running, ctx context.Context, _ []byte) (any, error) { return g.held(ctx) },
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -240,10 +241,12 @@ type restoration struct {
 	FirstDay messages.Day `json:"first_day,omitempty"`
 	LastDay  messages.Day `json:"last_day,omitempty"`
 	// Since is the first report day that the ledger was responsible for.
-	Since    messages.Day `json:"since,omitempty"`
-	Uploads  int          `json:"uploads"`
-	Written  int          `json:"written"`
-	Recorded int          `json:"already_recorded"`
+	Since   messages.Day `json:"since,omitempty"`
+	Uploads int          `json:"uploads"`
+	// Actions are those of operators, the audit trail.
+	Actions  int `json:"actions"`
+	Written  int `json:"written"`
+	Recorded int `json:"already_recorded"`
 
 	identity *messages.Identity
 	marks    []byte
@@ -314,7 +317,9 @@ func (s *restoration) look(l state.Line) error {
 		i, err := messages.DecodeIdentity(l.Value)
 		s.identity = &i
 		return err
-	default:
+	case strings.HasPrefix(l.Key, messages.AuditPrefix(s.Route)+"."):
+		s.Actions++
+	case strings.HasPrefix(l.Key, strings.TrimSuffix(messages.UploadKey(s.Route, ""), "=")):
 		s.Uploads++
 	}
 	return nil

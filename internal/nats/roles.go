@@ -43,6 +43,7 @@ func Roles(prefix, route string) []Role {
 		{"queue files", []string{t.Live.FilterSubject, t.Backfill.FilterSubject}},
 		{"keep the marks of the scans", t.key(messages.MarksKey(route))},
 		{"forget the records of files that the source no longer lists", t.key(route + ".*.*.*.*")},
+		{"put on record what an operator or a schedule orders", t.key(messages.AuditPrefix(route) + ".*")},
 	}
 	copies := []Grant{
 		{"take files", each("$JS.API.CONSUMER.MSG.NEXT."+t.Files.Name+".", t.consumers()...)},

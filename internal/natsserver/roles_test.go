@@ -112,6 +112,17 @@ func (i *installation) scans(c *nats.Conn, names ...string) {
 	}
 }
 
+// audits is what an operator's command leaves, and how it is read again.
+func (i *installation) audits(c *nats.Conn, by string) {
+	i.Helper()
+	i.must("put on record", i.ledger(c).Audit(i.Context(), messages.Action{Action: "failed retry", By: by, At: time.Now()}, by))
+	all, _, err := i.ledger(c).Actions(i.Context())
+	i.must("read the audit trail", err)
+	if !slices.ContainsFunc(all, func(a messages.Action) bool { return a.By == by }) {
+		i.Errorf("Actions = %+v, want that of %s", all, by)
+	}
+}
+
 // copies is what copying does in NATS, with a message of each lane.
 func (i *installation) copies(c *nats.Conn) {
 	i.Helper()
@@ -270,6 +281,8 @@ func TestEachRoleCanDoItsWork(t *testing.T) {
 				i.serves(c, viewer, agent, role)
 			}
 			i.scans(scanner, "a", "b")
+			i.audits(scanner, "scanner")
+			i.audits(agent, "agent")
 			i.begins(copier) // with messages in the queue
 			i.copies(copier)
 			day, err := i.ledger(scanner).Day(t.Context(), today)
@@ -315,6 +328,7 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		marks   = []string{"$KV.focus_state.main.scan"}
 		notes   = []string{"$KV.focus_state.main.upload.x"}
 		records = append(notes, "$KV.focus_state.main.2026.03.01.x")
+		audit   = []string{"$KV.focus_state.main.audit.x"}
 		bury    = []string{"focus.dead.main.x"}
 		watch   = []string{"$JS.API.CONSUMER.CREATE.KV_focus_state", "$JS.API.CONSUMER.CREATE.KV_focus_state.w.$KV.focus_state.>", "$JS.API.CONSUMER.DELETE.KV_focus_state.w"}
 		forged  = []string{"_INBOX_scanner.x", "_INBOX_copier.x", "_INBOX_agent.x", "_INBOX_admin.x"}
@@ -335,9 +349,9 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		publish, subscribe [][]string
 	}{
 		{"scanner", [][]string{change, take, notes, bury, watch, forged}, [][]string{spy, events, serve, others("scanner")}},
-		{"copier", [][]string{change, queue, marks, watch, forged}, [][]string{spy, events, serve, others("copier")}},
+		{"copier", [][]string{change, queue, marks, audit, watch, forged}, [][]string{spy, events, serve, others("copier")}},
 		{"agent", [][]string{change, forged}, [][]string{spy, events, serve, others("agent")}},
-		{"viewer", [][]string{change, take, queue, marks, records, bury, forged, {"$KV.focus_state.main.meta"}}, [][]string{spy, serve, others("viewer")}},
+		{"viewer", [][]string{change, take, queue, marks, records, audit, bury, forged, {"$KV.focus_state.main.meta"}}, [][]string{spy, serve, others("viewer")}},
 	} {
 		t.Run(r.role, func(t *testing.T) {
 			nc, v := i.plain(t, r.role)

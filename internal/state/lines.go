@@ -147,6 +147,15 @@ func check(route string, l Line) error {
 	case l.Key == messages.IdentityKey(route):
 		_, err := messages.DecodeIdentity(l.Value)
 		return err
+	case l.Key == messages.PauseKey(route):
+		_, err := messages.DecodePause(l.Value)
+		return err
+	case l.Key == messages.VerificationKey(route):
+		_, err := messages.DecodeVerification(l.Value)
+		return err
+	case strings.HasPrefix(l.Key, messages.AuditPrefix(route)+"."):
+		_, err := messages.DecodeAction(l.Value)
+		return err
 	}
 	name, ok := strings.CutPrefix(l.Key, strings.TrimSuffix(messages.UploadKey(route, ""), "="))
 	if _, err := messages.DecodeToken(name); !ok || err != nil {
