@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -91,9 +92,13 @@ func (l *loader) check() {
 }
 
 func (l *loader) checkRequired() {
+	where := "set it in the file or set "
+	if l.file == "" && cmp.Or(l.opts.Path, l.env[configVariable]) == "" {
+		where = "there is neither " + localFile + " nor " + systemFile + ": name a file with --config, let `config init` write one, or set "
+	}
 	for _, f := range l.fields {
 		if required(f.path) && f.text() == "" && !l.opts.Incomplete {
-			l.lacks(f.path, "is required", "set it in the file or set "+f.env)
+			l.lacks(f.path, "is required", where+f.env)
 		}
 	}
 }

@@ -138,6 +138,8 @@ func badBucketPath(s S3) string {
 		return stillTemplate
 	case s.Bucket() == "":
 		return "has no bucket"
+	case strings.Contains(s.Bucket(), "@"):
+		return "holds a user or a password"
 	case !s3Bucket.MatchString(s.Bucket()) || strings.Contains(s.Bucket(), ".."):
 		return "has no valid bucket name"
 	case strings.ContainsAny(prefix, " \u00a0"):
@@ -289,6 +291,10 @@ func (l *loader) checkNaming() {
 	reason := ""
 	if inner := errors.Unwrap(err); inner != nil && !l.fromVariables("naming.template", "naming.date_format", "naming.separator") {
 		reason = ": " + inner.Error()
+	}
+	if _, err := messages.NewNaming(n.Template, n.DateFormat, Default().Naming.Separator, n.AllowNested); err == nil {
+		l.refuse("naming.separator", "makes no good names"+reason, `use "_"`)
+		return
 	}
 	l.refuse("naming.template", "makes no good names"+reason,
 		`use "{date}{separator}{basename}", or "{YYYY}_{MM}_{DD}/{basename}" for Umbrella's newer layout`)

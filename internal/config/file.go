@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -82,6 +83,11 @@ func (l *loader) document(data []byte) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		l.warn(Problem{File: l.file, Text: "is empty: every value is a default or comes from a variable", Fix: "write the configuration into it, or remove it"})
 	}
+	if line := notUTF8(data); line > 0 {
+		l.unread = true
+		l.problem(Problem{File: l.file, Line: line, Column: 1, Text: "holds bytes that are not UTF-8", Fix: "save the file as UTF-8"})
+		return
+	}
 	loader, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
 		l.syntax(err)
@@ -106,6 +112,20 @@ func (l *loader) document(data []byte) {
 	}
 }
 
+// notUTF8 is the first line that is not UTF-8, or 0. A file that begins with the
+// mark of UTF-16 is left to the parser, which reads it.
+func notUTF8(data []byte) int {
+	if utf8.Valid(data) || bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
+		return 0
+	}
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		if !utf8.Valid(line) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
 func (l *loader) root(n *yaml.Node) {
 	switch {
 	case isNull(n) && n.Value == "": // --- and nothing behind it
@@ -127,6 +147,9 @@ func (l *loader) syntax(err error) {
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		p.Line, p.Column = e.Mark.Line, max(e.Mark.Column, 1)
 		p.Text += ": " + e.Message
+		if strings.Contains(e.Message, "cannot start any token") {
+			p.Fix = "indent with spaces, not with tabs; put a value that begins with @, % or ` into quotes"
+		}
 	}
 	l.problem(p)
 }
@@ -324,7 +347,11 @@ func form(f field, n *yaml.Node) error {
 	case tag != "!!null" && tag != "!!str" && tag != "!!bool" && tag != "!!int" && tag != "!!float" && tag != "!!timestamp":
 		return &valueError{"has a YAML tag", "write the value without a tag"}
 	case tag == "!!bool" && isText(f):
-		return &valueError{"is true or false, want " + f.want(), "write a text, in quotes if it is meant"}
+		fix := "write " + f.want()
+		if f.want() == "a text" {
+			fix += ", in quotes if it is meant"
+		}
+		return &valueError{"is true or false, want " + f.want(), fix}
 	case f.want() == "true or false" && len(n.Value) == 1 && tag != "!!null":
 		return errBool
 	}

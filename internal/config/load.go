@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -206,7 +207,7 @@ func control(r rune) bool { return r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0
 // show is a text as messages may repeat it: quoted, short, and masked where a
 // URL could carry a password.
 func show(key, text string) string {
-	if isURL(key) && strings.ContainsAny(text, "@?") {
+	if isURL(key) && strings.ContainsAny(text, "@?") || userinfo.MatchString(text) {
 		return `"` + mask + `"`
 	}
 	if len(text) > 80 {
@@ -214,6 +215,9 @@ func show(key, text string) string {
 	}
 	return fmt.Sprintf("%q", text)
 }
+
+// userinfo is where an address of any kind holds a user or a password.
+var userinfo = regexp.MustCompile(`://[^/]*@`)
 
 func isURL(key string) bool { return key == "nats.url" || strings.HasSuffix(key, ".endpoint") }
 

@@ -373,8 +373,8 @@ the file "DIR/.aws/credentials" is open to other users; fix: chmod 600 DIR/.aws/
 func TestWithoutAnyFileTheVariablesAreNamed(t *testing.T) {
 	t.Parallel()
 	_, _, err := config.Load(config.Options{Dir: t.TempDir(), Environ: required[:1]})
-	wantProblems(t, err, `oci.bucket: is required; fix: set it in the file or set FOCUS_OCI_BUCKET
-s3.bucket_path: is required; fix: set it in the file or set FOCUS_S3_BUCKET_PATH`)
+	where := "is required; fix: there is neither config.yaml nor /etc/oracle-focus-agent/config.yaml: name a file with --config, let `config init` write one, or set "
+	wantProblems(t, err, "oci.bucket: "+where+"FOCUS_OCI_BUCKET\ns3.bucket_path: "+where+"FOCUS_S3_BUCKET_PATH")
 }
 
 func TestKeysAreNamedAfterTheirPlace(t *testing.T) {
