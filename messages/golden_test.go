@@ -101,8 +101,15 @@ func formats() []format {
 		Schema: 1, Route: "main", Name: object().Name, Object: object(), Class: messages.HashMismatch, Error: "verify: the sums differ",
 		Subject: "focus.files.live.main.x", Message: `{"schema":1}`, Attempts: 3, Worker: "host-1", At: at(7),
 	}
+	verification := messages.Verification{
+		Schema: 1, Epoch: 1, From: "2024-10-25", To: "2024-11-29", Started: at(6), Seconds: 12.5, Worker: "host-1/7", Scheduled: true,
+		Destination: "head", Listed: true, Equal: 240, Pending: 2, Missing: 1, OnlyThere: 1, Different: 1, Errors: 1, Ingested: 3, Discarded: 1,
+		Ordered: 2, Full: at(1), Claimed: at(7), ClaimedBy: "host-2/9",
+		Differences: []messages.Deviation{{Mark: "+", Day: "2024-11-28", Object: object().Name, Key: copied().Key, Why: "it is not at the destination"}},
+	}
 	record := decoder(messages.DecodeRecord)
 	return []format{
+		{"verification.v1.json", verification, verification.Encode, decoder(messages.DecodeVerification)},
 		{"discovered.v1.json", message, message.Encode, decoder(messages.DecodeDiscovered)},
 		{"record-copied.v1.json", done, done.Encode, record},
 		{"record-retrying.v1.json", retrying, retrying.Encode, record},

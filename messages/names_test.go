@@ -387,6 +387,24 @@ func FuzzNewNaming(f *testing.F) {
 	})
 }
 
+func TestParseKnowsForeignKeys(t *testing.T) {
+	n := naming(t, "{date}{separator}{basename}", false)
+	for _, key := range []string{
+		"", "x", "2024-11-28_.csv.gz", "2024-11-28_a.csv", "2024-11-31_a.csv.gz", "2024-11-28-a.csv.gz", "2024-11-28_a/b.csv.gz", "24-11-28_a.csv.gz",
+	} {
+		if d, name, ok := n.Parse(key); ok {
+			t.Errorf("Parse(%q) = %s, %q", key, d, name)
+		}
+	}
+	twice := naming(t, "{YYYY}/{date}_{basename}", false)
+	if _, _, ok := twice.Parse("2023/2024-11-28_a.csv.gz"); ok {
+		t.Error("a key of two years was read")
+	}
+	if _, ok := naming(t, "{YYYY}-{MM}_{basename}_{DD}", false).DayPrefix("2024-11-28"); ok {
+		t.Error("the day comes after the name, and yet there is a prefix of the day")
+	}
+}
+
 // TestEveryNamingIsInjective draws settings and pairs of reports at random.
 func TestEveryNamingIsInjective(t *testing.T) {
 	piece := rapid.SampledFrom([]string{"{date}", "{separator}", "{basename}", "{YYYY}", "{MM}", "{DD}", "-", "_", "/", "2", "x", "."})
@@ -406,6 +424,14 @@ func TestEveryNamingIsInjective(t *testing.T) {
 		d, e, a, b := day.Draw(t, "d"), day.Draw(t, "e"), base.Draw(t, "a"), base.Draw(t, "b")
 		if same := d == e && a == b; same != (n.Key(d, a) == n.Key(e, b)) {
 			t.Fatalf("%s %q and %s %q: keys %q and %q", d, a, e, b, n.Key(d, a), n.Key(e, b))
+		}
+		prefix, ok := n.DayPrefix(d)
+		if ok && strings.HasPrefix(n.Key(e, b), prefix) != (d == e) {
+			t.Fatalf("%s of %q: the key %q of %s", prefix, d, n.Key(e, b), e)
+		}
+		gotDay, gotName, read := n.Parse(n.Key(d, a))
+		if want := !strings.Contains(a, "/"); read != want || read && (gotDay != d || gotName != a) {
+			t.Fatalf("Parse(%q) = %s, %q, %t; it is %s, %q", n.Key(d, a), gotDay, gotName, read, d, a)
 		}
 	})
 	if found == 0 {

@@ -3,6 +3,7 @@ package messages
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -136,3 +137,47 @@ func (n Naming) Key(d Day, basename string) string {
 // Template is the compiled form, for the identity of a route: two settings that
 // make the same keys have the same Template.
 func (n Naming) Template() string { return strings.Join(n.pieces, "") }
+
+// DayPrefix is what the keys of one day begin with, and no others do; ok is false
+// where the template has the file's name before a part of the date.
+func (n Naming) DayPrefix(d Day) (prefix string, ok bool) {
+	i := slices.Index(n.pieces, "{basename}")
+	for _, p := range []string{"{YYYY}", "{MM}", "{DD}"} {
+		if !slices.Contains(n.pieces[:i], p) {
+			return "", false
+		}
+	}
+	return Naming{n.pieces[:i]}.Key(d, ""), true
+}
+
+// Parse reverses Key; ok is false for a key that Key does not make of a report.
+func (n Naming) Parse(key string) (d Day, basename string, ok bool) {
+	width := map[string]int{"{YYYY}": 4, "{MM}": 2, "{DD}": 2}
+	size := 0 // of the file's name
+	for _, p := range n.pieces {
+		if w := width[p]; w > 0 {
+			size -= w
+		} else if p != "{basename}" {
+			size -= len(p)
+		}
+	}
+	if size += len(key); size <= len(".csv.gz") {
+		return "", "", false
+	}
+	width["{basename}"] = size
+	found, at := map[string]string{}, 0
+	for _, p := range n.pieces {
+		w := width[p]
+		if w == 0 {
+			at += len(p)
+			continue
+		}
+		found[p] = key[at : at+w]
+		at += w
+	}
+	d, basename = Day(found["{YYYY}"]+"-"+found["{MM}"]+"-"+found["{DD}"]), found["{basename}"]
+	if !d.Valid() || strings.Contains(basename, "/") || !strings.HasSuffix(basename, ".csv.gz") || n.Key(d, basename) != key {
+		return "", "", false
+	}
+	return d, basename, true
+}

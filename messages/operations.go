@@ -28,8 +28,21 @@ type Verification struct {
 	OnlyThere int `json:"only_there"`
 	Different int `json:"different"`
 	Errors    int `json:"errors"`
+	// Ingested were delivered and are absent, where verify.absent says that the
+	// destination takes files away; Discarded an operator gave up.
+	Ingested  int `json:"ingested,omitempty"`
+	Discarded int `json:"discarded,omitempty"`
+	// Listed says that the destination was listed: without it nothing can be found that
+	// is only there.
+	Listed bool `json:"listed,omitempty"`
 	// Ordered is how many repairs were ordered.
 	Ordered int `json:"ordered,omitempty"`
+	// Full is when the last comparison of all days began that the route is responsible for.
+	Full time.Time `json:"full,omitzero"`
+	// Claimed is when a process began the next scheduled comparison, and ClaimedBy which
+	// one; the result takes their place. What else the value says is of the last one.
+	Claimed   time.Time `json:"claimed,omitzero"`
+	ClaimedBy string    `json:"claimed_by,omitempty"`
 	// Differences are the first hundred that are not equal, by day and name.
 	Differences []Deviation `json:"differences,omitempty"`
 }
@@ -39,7 +52,8 @@ func (v Verification) Differ() int { return v.Missing + v.OnlyThere + v.Differen
 
 // A Deviation is one file that a verification found to be not as it should be.
 type Deviation struct {
-	// Mark is one of + - * and !.
+	// Mark is one of + - * and !; where all files are listed also = and ~, which is
+	// pending.
 	Mark   string `json:"mark"`
 	Day    Day    `json:"day"`
 	Object string `json:"object,omitempty"` // at the source
