@@ -164,6 +164,22 @@ func TestWhatThePythonAgentForgotCountsAsDeliveredUnlessToldOtherwise(t *testing
 	}
 }
 
+// The state.json of another tenancy, or one whose clock was wrong, keeps no file back.
+func TestAStateThatIsNotOfThisTenancyPresumesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{})
+	elsewhere := newWorld(t, simulator.Options{})
+	foreign := w.python(t, "2006-01-02_", elsewhere.delivered(4)...)
+	w.delivered(30, 20)
+	w.says(t, 2, []string{"state", "import", foreign, "--yes"}, "2 files from "+daysAgo(30)+" on are older", "Oracle lists none of its files", "another tenancy", "--resend")
+	ahead := simulator.Object{Name: nameOf(20, "0020.csv.gz"), Content: simulator.Random(1, 520), Created: time.Now().UTC().AddDate(1, 0, 0)}
+	w.says(t, 2, []string{"state", "import", w.python(t, "2006-01-02_", ahead), "--yes"}, "is in the future", "no entry of the file can be used")
+	w.says(t, 0, []string{"state", "import", foreign, "--yes", "--resend"}, "2 files from "+daysAgo(30)+" on are older than the oldest entry: they will be copied")
+	if s := w.sync(t, 0); s.Transferred != 2 {
+		t.Errorf("sync = %+v, want 2 transferred", s)
+	}
+}
+
 // A ledger that is begun empty has no begin of responsibility before its first scan.
 func TestAFreshStartTellsFromWhichDayItIsResponsible(t *testing.T) {
 	t.Parallel()

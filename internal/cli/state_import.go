@@ -127,7 +127,17 @@ func (a *app) inherit(ctx context.Context, r *route, f *os.File, o importOptions
 		return err
 	}
 	h.NotListed = h.Entries - h.Delivered - h.Changed
+	if h.stranger() {
+		a.table(h.rows())
+		return &coded{exitConfig, fmt.Errorf("%s: Oracle lists none of its files, but older ones: it may be the state of another tenancy; nothing was written: name the right file, or say --resend, which takes no file for delivered that has no entry", f.Name())}
+	}
 	return a.finishImport(ctx, o, h, h.rows(), func() error { return r.fill(ctx, h.Since, h.records, &h.Written, &h.Recorded) })
+}
+
+// stranger reports whether nothing shows that the file is of this tenancy, while
+// files would count as delivered only because they are older than its entries.
+func (h *inheritance) stranger() bool {
+	return h.Delivered+h.Changed == 0 && h.Presumed > 0 && !h.resend
 }
 
 // finishImport shows what was found, asks, and writes.

@@ -42,7 +42,18 @@ func Inherit(p Python, rules messages.Rules) (*Inheritance, error) {
 		}
 		namings = append(namings, n)
 	}
-	in := &Inheritance{Layouts: map[string]int{}, Unreadable: slices.Clone(p.Unreadable), Oldest: p.Oldest(), entries: map[string]Entry{}}
+	in := &Inheritance{Layouts: map[string]int{}, Unreadable: slices.Clone(p.Unreadable), entries: map[string]Entry{}}
+	// All that is older than the oldest entry counts as delivered, so that a time to
+	// come would keep every file from being copied. A clock may be in another zone.
+	tomorrow := time.Now().Add(24 * time.Hour)
+	p.Entries = slices.DeleteFunc(slices.Clone(p.Entries), func(e Entry) bool {
+		ahead := e.Transferred.After(tomorrow)
+		if ahead {
+			in.Unreadable = append(in.Unreadable, Unreadable{e.Key, fmt.Errorf("time_transferred: %s is in the future", e.Transferred.Format(time.DateOnly))})
+		}
+		return ahead
+	})
+	in.Oldest = p.Oldest()
 	for _, e := range p.Entries {
 		if err := in.add(e, rules, namings); err != nil {
 			in.Unreadable = append(in.Unreadable, Unreadable{e.Key, err})

@@ -120,7 +120,7 @@ func ReadPython(r io.Reader) (Python, error) {
 func readEntry(key string, raw json.RawMessage) (e Entry, err error) {
 	var j pythonEntry
 	if err := json.Unmarshal(raw, &j); err != nil {
-		return e, err
+		return e, errors.New("it is no object with the fields of an entry")
 	}
 	if j.Key == "" {
 		j.Key = key

@@ -132,7 +132,7 @@ func TestWhatIsSloppyIsReadAndWhatIsUnclearIsNamed(t *testing.T) {
 	}
 	reasons := map[string]string{
 		"04_no-size": "no size", "05_no-name": "no oci_object_name", "06_negative": "-1", "07_half": "1.5",
-		"08_what-time": "last week", "09_other-key": "elsewhere", "10_a-list": "array", "11_null": "no oci_object_name",
+		"08_what-time": "last week", "09_other-key": "elsewhere", "10_a-list": "no object", "11_null": "no oci_object_name",
 	}
 	for _, u := range p.Unreadable {
 		key := strings.TrimSuffix(strings.TrimPrefix(u.Key, "2024-11-"), ".csv.gz")
