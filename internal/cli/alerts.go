@@ -313,7 +313,7 @@ func (a *app) alertsTest(ctx context.Context) error {
 		return err
 	}
 	defer n.Close()
-	answer, err := n.Test(ctx)
+	answer, err := n.Test(ctx, notify.Webhook)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

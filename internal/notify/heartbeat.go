@@ -15,6 +15,7 @@ const (
 // A heartbeat is pinged by GET, as the services for it expect.
 type heartbeat struct {
 	*target
+	book
 	due chan struct{} // holds one
 }
 
@@ -44,7 +45,8 @@ func (h *heartbeat) run(l life) {
 // ping tries one beat. At the end of the life there is no time for pauses.
 func (h *heartbeat) ping(l life) (err error) {
 	for n := range beatTries {
-		if _, err = h.try(l.ctx, http.MethodGet, nil); err == nil {
+		_, err = h.request(l.ctx, http.MethodGet, nil)
+		if h.count(err); err == nil {
 			return nil
 		}
 		if n == beatTries-1 || !l.pause(beatPause<<n) {

@@ -164,7 +164,7 @@ func TestTheAddressIsInNoOutput(t *testing.T) {
 				defer mu.Unlock()
 				return strings.Count(errs.String(), "\n") >= 2
 			})
-			answer, err := n.Test(t.Context())
+			answer, err := n.Test(t.Context(), notify.Webhook)
 			n.Close() // and so the beat is given up
 			if n := strings.Count(lines.String(), "cannot be delivered"); n != 2 {
 				t.Errorf("%d failures are logged, want one of each kind:\n%s", n, lines)
@@ -233,7 +233,7 @@ func TestATestSaysWhatWasAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	a, err := n.Test(t.Context())
+	a, err := n.Test(t.Context(), notify.Webhook)
 	if err != nil || a != (notify.Answer{Host: s.Listener.Addr().String(), Status: 200, Text: "ok"}) {
 		t.Errorf("Test = %+v, %v", a, err)
 	}
@@ -242,7 +242,7 @@ func TestATestSaysWhatWasAnswered(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := n.Test(ctx); err == nil {
+	if _, err := n.Test(ctx, notify.Webhook); err == nil {
 		t.Error("Test of a command that was interrupted succeeds")
 	}
 }
@@ -266,7 +266,7 @@ func TestWithoutAddressesNothingIsTold(t *testing.T) {
 	n.Beat()
 	n.Raise(fails(notify.Scan))
 	n.Clear(notify.Scan, "back")
-	if _, err := n.Test(t.Context()); err == nil {
+	if _, err := n.Test(t.Context(), notify.Webhook); err == nil {
 		t.Error("Test succeeds without a webhook")
 	}
 	n.Close()
@@ -287,7 +287,9 @@ func TestTheDocumentedShapeIsTheRealOne(t *testing.T) {
 	}
 	want := map[string]bool{}
 	for f := range reflect.TypeFor[notify.Message]().Fields() {
-		want[f.Tag.Get("json")] = true
+		if name := f.Tag.Get("json"); name != "" {
+			want[name] = true
+		}
 	}
 	for name := range want {
 		if _, ok := fields[name]; !ok {
@@ -299,7 +301,7 @@ func TestTheDocumentedShapeIsTheRealOne(t *testing.T) {
 			t.Errorf("docs/alerts.md shows %q, which no message has", name)
 		}
 	}
-	for _, c := range []notify.Condition{notify.Scan, notify.Source, notify.Destination, notify.Queue, notify.DeadLetters} {
+	for _, c := range []notify.Condition{notify.Scan, notify.Source, notify.Destination, notify.Queue, notify.DeadLetters, notify.Held, notify.Expiring, notify.Changed, notify.Digest} {
 		if !strings.Contains(string(text), "| `"+string(c)+"` |") {
 			t.Errorf("docs/alerts.md does not explain the condition %q", c)
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -45,32 +44,28 @@ func proxy(r *http.Request) (*url.URL, error) {
 	return u, nil
 }
 
-// A target is one address. It is used by one goroutine at a time.
+// A target is one address that is asked by HTTP. It is used by one goroutine at a time.
 type target struct {
-	kind    Kind
 	key     string   // of the configuration
 	url     *url.URL // a secret but for its host
 	client  *http.Client
 	program string
-	sent    func(Kind, error)
-	log     *slog.Logger
-	failing bool
 }
 
-func newTarget(k Kind, address string, o Options, transport http.RoundTripper) (*target, error) {
+func newTarget(k Kind, address string, o Options, transport http.RoundTripper) (*target, book, error) {
 	key := "alerts." + string(k) + "_url"
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
-		return nil, errors.New(key + " is no URL; write it as https://host/path")
+		return nil, book{}, errors.New(key + " is no URL; write it as https://host/path")
 	}
 	return &target{
-		kind: k, key: key, url: u, program: "oracle-focus-agent/" + o.Version, sent: o.Sent, log: o.Log,
+		key: key, url: u, program: "oracle-focus-agent/" + o.Version,
 		client: &http.Client{
 			Transport: transport,
 			// The address is a secret, which must not go to a host that an answer names.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}, nil
+	}, book{kind: k, key: key, host: u.Host, sent: o.Sent, log: o.Log}, nil
 }
 
 // An Answer is what a host said to a message.
@@ -89,15 +84,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-// try sends one request. Anything but 2xx is an error.
-func (t *target) try(ctx context.Context, method string, body []byte) (Answer, error) {
-	a, err := t.request(ctx, method, body)
-	if t.sent != nil {
-		t.sent(t.kind, err)
-	}
-	return a, err
-}
-
+// request sends one request. Anything but 2xx is an error.
 func (t *target) request(ctx context.Context, method string, body []byte) (Answer, error) {
 	a := Answer{Host: t.url.Host}
 	ctx, cancel := context.WithTimeout(ctx, answerIn)
@@ -144,11 +131,13 @@ func (t *target) unanswered(err error) error {
 
 // shown is a text of others on one line, but nothing of one that holds a part of
 // the address: servers like to repeat what they were asked.
-func (t *target) shown(text string) string {
+func (t *target) shown(text string) string { return shown(text, secretParts(t.url), "the address") }
+
+func shown(text string, secrets []string, of string) string {
 	lower := strings.ToLower(text)
-	for _, part := range secretParts(t.url) {
+	for _, part := range secrets {
 		if strings.Contains(lower, strings.ToLower(part)) {
-			return "(not shown: it repeats a part of the address)"
+			return "(not shown: it repeats a part of " + of + ")"
 		}
 	}
 	return network.OneLine(text)
@@ -164,15 +153,4 @@ func secretParts(u *url.URL) (parts []string) {
 	}
 	const least = 4 // shorter ones are words like v1
 	return slices.DeleteFunc(parts, func(s string) bool { return len(s) < least })
-}
-
-// note logs when the target begins to fail and when it works again.
-func (t *target) note(err error) {
-	switch {
-	case err != nil && !t.failing:
-		t.log.Warn("the "+string(t.kind)+" cannot be delivered", "err", err)
-	case err == nil && t.failing:
-		t.log.Info("the "+string(t.kind)+" is delivered again", "host", t.url.Host)
-	}
-	t.failing = err != nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -181,15 +182,15 @@ func TestAMessageHasItsWholeShape(t *testing.T) {
 		synctest.Wait()
 		want := notify.Message{
 			Event: notify.Failed, Condition: notify.Source, Class: "connection", Remedy: "bring it back", Route: "main", Instance: "scanner/host",
-			Since: epoch, At: epoch, Version: "v1",
+			Since: epoch, At: epoch, Version: "v1", Files: []string{}, Details: []string{},
 			Text: "oracle-focus-agent FAILURE, route main, scanner/host: every file fails: ‹!channel› look, since 2000-01-01 00:00:00 UTC. What to do: bring it back.",
 		}
-		if h.got[0].Message != want || h.got[0].method != http.MethodPost {
+		if !reflect.DeepEqual(h.got[0].Message, want) || h.got[0].method != http.MethodPost {
 			t.Errorf("the failure was %s %+v, want %+v", h.got[0].method, h.got[0].Message, want)
 		}
 		want.Event, want.Remedy, want.At = notify.Recovered, "", epoch.Add(time.Minute)
 		want.Text = "oracle-focus-agent RECOVERY, route main, scanner/host: files come again. It failed from 2000-01-01 00:00:00 UTC to 2000-01-01 00:01:00 UTC."
-		if h.got[1].Message != want {
+		if !reflect.DeepEqual(h.got[1].Message, want) {
 			t.Errorf("the recovery was %+v, want %+v", h.got[1].Message, want)
 		}
 	})
