@@ -234,7 +234,7 @@ func (r *route) openSides(ctx context.Context) (err error) {
 	if r.source, err = oci.Open(oci.Options{
 		Auth: oci.Kind(cfg.OCI.Auth), ConfigFile: cfg.OCI.ConfigFile, Profile: cfg.OCI.Profile, Origin: cfg.Origin("oci.config_file"),
 		Namespace: cfg.OCI.Namespace, Bucket: cfg.OCI.Bucket, Prefix: cfg.OCI.Prefix,
-		Region: cfg.OCI.Region, Endpoint: cfg.OCI.Endpoint,
+		Region: cfg.OCI.Region, Endpoint: cfg.OCI.Endpoint, UsageEndpoint: cfg.OCI.UsageEndpoint,
 		Stall: cfg.Advanced.StallTimeout.Std(), Connections: cfg.Agent.MaxConcurrentTransfers + 1,
 	}); err != nil {
 		return err

@@ -22,6 +22,7 @@ func (l *loader) normalize() {
 	c.OCI.Prefix = withSlash(c.OCI.Prefix)
 	c.OCI.Auth = authAlias(c.OCI.Auth)
 	c.OCI.Endpoint = strings.TrimSuffix(c.OCI.Endpoint, "/")
+	c.OCI.UsageEndpoint = strings.TrimSuffix(c.OCI.UsageEndpoint, "/")
 	c.S3.Endpoint = strings.TrimSuffix(c.S3.Endpoint, "/")
 	c.NATS.URL = withSchemes(c.NATS.URL)
 	c.State.Dir = c.StateDir(*l.opts.UID, l.lookup)

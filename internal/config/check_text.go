@@ -171,6 +171,7 @@ func badPath(prefix string) string {
 
 func (l *loader) checkEndpoints() {
 	l.endpoint("oci.endpoint", l.cfg.OCI.Endpoint)
+	l.endpoint("oci.usage_endpoint", l.cfg.OCI.UsageEndpoint)
 	l.endpoint("s3.endpoint", l.cfg.S3.Endpoint)
 	l.address("alerts.heartbeat_url", l.cfg.Alerts.HeartbeatURL)
 	l.address("alerts.webhook_url", l.cfg.Alerts.WebhookURL)

@@ -33,15 +33,16 @@ type Config struct {
 
 // OCI is the source: Oracle's bucket of FOCUS reports.
 type OCI struct {
-	ConfigFile string `yaml:"config_file" split_words:"true" path:"true" desc:"OCI configuration file; empty: the SDK's own order ($OCI_CONFIG_FILE, ~/.oci/config)"`
-	Profile    string `yaml:"profile" split_words:"true" desc:"profile in the OCI configuration file"`
-	Namespace  string `yaml:"namespace" split_words:"true" desc:"Object Storage namespace of the reports"`
-	Bucket     string `yaml:"bucket" split_words:"true" desc:"bucket of the reports: the tenancy OCID (required)"`
-	Prefix     string `yaml:"prefix" split_words:"true" empty:"true" desc:"prefix of the reports in the bucket; a trailing / is added where missing"`
-	Auth       string `yaml:"auth" split_words:"true" desc:"way to authenticate; docs/identities.md says which one when"`
-	Region     string `yaml:"region" split_words:"true" desc:"home region of the tenancy; empty: the region of the profile, or of $OCI_REGION"`
-	Endpoint   string `yaml:"endpoint" split_words:"true" desc:"Object Storage endpoint in place of Oracle's, https://host[:port]"`
-	Name       string `yaml:"name" split_words:"true" desc:"name of the route from this source to this destination; one route per process"`
+	ConfigFile    string `yaml:"config_file" split_words:"true" path:"true" desc:"OCI configuration file; empty: the SDK's own order ($OCI_CONFIG_FILE, ~/.oci/config)"`
+	Profile       string `yaml:"profile" split_words:"true" desc:"profile in the OCI configuration file"`
+	Namespace     string `yaml:"namespace" split_words:"true" desc:"Object Storage namespace of the reports"`
+	Bucket        string `yaml:"bucket" split_words:"true" desc:"bucket of the reports: the tenancy OCID (required)"`
+	Prefix        string `yaml:"prefix" split_words:"true" empty:"true" desc:"prefix of the reports in the bucket; a trailing / is added where missing"`
+	Auth          string `yaml:"auth" split_words:"true" desc:"way to authenticate; docs/identities.md says which one when"`
+	Region        string `yaml:"region" split_words:"true" desc:"home region of the tenancy; empty: the region of the profile, or of $OCI_REGION"`
+	Endpoint      string `yaml:"endpoint" split_words:"true" desc:"Object Storage endpoint in place of Oracle's, https://host[:port]"`
+	UsageEndpoint string `yaml:"usage_endpoint" split_words:"true" desc:"Usage API endpoint in place of Oracle's, https://host[:port]; only report --compare and test --live ask there"`
+	Name          string `yaml:"name" split_words:"true" desc:"name of the route from this source to this destination; one route per process"`
 }
 
 // S3 is the destination: Umbrella's bucket.

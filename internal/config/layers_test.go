@@ -157,7 +157,7 @@ func wantWarnings(t *testing.T, warnings []config.Warning, want string) {
 // is not parallel for that reason.
 func TestAgreesWithEnvconfig(t *testing.T) {
 	samples := map[string]string{
-		"oci.bucket": "ocid1.tenancy.oc1..aa", "oci.prefix": "a/", "oci.auth": "api_key", "oci.endpoint": "https://oci.example.com",
+		"oci.bucket": "ocid1.tenancy.oc1..aa", "oci.prefix": "a/", "oci.auth": "api_key", "oci.endpoint": "https://oci.example.com", "oci.usage_endpoint": "https://usage.example.com",
 		"s3.storage_class": "STANDARD", "s3.sse": "aws:kms", "s3.acl": "private", "s3.tags": "a=1,b=2", "s3.expected_bucket_owner": "012345678901",
 		"s3.bucket_path": "s3://bucket/a", "s3.endpoint": "https://s3.example.com", "logging.level": "DEBUG", "logging.format": "json",
 		"agent.since": "2025-01-02", "nats.url": "nats://a:1,nats://b:1", "nats.manage": "none", "nats.nkey_file": "", "nats.replicas": "3",

@@ -101,16 +101,23 @@ func (c *Client) request(start string, limit int) objectstorage.ListObjectsReque
 	return r
 }
 
-// retry repeats a listing call twice after failures that pass by themselves. It
-// waits as long as the answer asks, up to five minutes, and stops with ctx.
+// retry repeats a listing call as again does.
 func (c *Client) retry(ctx context.Context, op string, req objectstorage.ListObjectsRequest) (page, error) {
+	return again(ctx, c.pauses, op, func() (page, error) { return c.list(ctx, op, req) })
+}
+
+// again repeats a call that only reads, after failures that pass by themselves and
+// as often as there are pauses. It waits as long as the answer asks, up to five
+// minutes, and stops with ctx.
+func again[T any](ctx context.Context, pauses []time.Duration, op string, call func() (T, error)) (T, error) {
 	for attempt := 0; ; attempt++ {
-		p, err := c.list(ctx, op, req)
-		if err == nil || attempt == len(c.pauses) || !passes(err) {
-			return p, err
+		v, err := call()
+		if err == nil || attempt == len(pauses) || !passes(err) {
+			return v, err
 		}
-		if !wait(ctx, pause(err, c.pauses[attempt])) {
-			return page{}, fmt.Errorf("%s: %w", op, ctx.Err())
+		if !wait(ctx, pause(err, pauses[attempt])) {
+			var none T
+			return none, fmt.Errorf("%s: %w", op, ctx.Err())
 		}
 	}
 }

@@ -3,7 +3,7 @@
 //
 // It only reads, and keeps nothing between calls but connections: a crash
 // leaves nothing behind. Every error is a *messages.Fault of the source, or the
-// context's own. There is one retry policy in here, for listings (see retry);
+// context's own. There is one retry policy in here, for listings and sums (see again);
 // opening an object is tried once, since the copier decides about repeats. The
 // SDK's retries and its circuit breaker are off.
 package oci
@@ -45,6 +45,8 @@ type Options struct {
 	Region string
 	// Endpoint, https://host[:port], beats the endpoint of the region.
 	Endpoint string
+	// UsageEndpoint does so for the Usage API, which is another service.
+	UsageEndpoint string
 
 	// Stall is how long a read waits for the next byte; zero means 30 s.
 	Stall time.Duration
@@ -69,8 +71,11 @@ func Open(o Options) (*Client, error) {
 	if o.Stall <= 0 {
 		o.Stall = 30 * time.Second
 	}
-	endpoint, err := checkEndpoint(o.Endpoint)
+	endpoint, err := checkEndpoint("oci.endpoint", o.Endpoint)
 	if err != nil {
+		return nil, err
+	}
+	if o.UsageEndpoint, err = checkEndpoint("oci.usage_endpoint", o.UsageEndpoint); err != nil {
 		return nil, err
 	}
 	keys, err := openCredentials(o)
@@ -104,7 +109,7 @@ func (c *Client) setHost(endpoint string) {
 	c.sdk.Host = strings.ReplaceAll(base.Host, "{namespaceName+Dot}", c.options.Namespace+".")
 }
 
-func checkEndpoint(s string) (string, error) {
+func checkEndpoint(key, s string) (string, error) {
 	s = strings.TrimSuffix(s, "/")
 	if s == "" {
 		return "", nil
@@ -113,7 +118,7 @@ func checkEndpoint(s string) (string, error) {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != s {
 		return "", &ConfigError{
 			Err:    fmt.Errorf("the endpoint %q is not of the form https://host[:port]", s),
-			Remedy: "correct oci.endpoint, or leave it empty for Oracle's own",
+			Remedy: "correct " + key + ", or leave it empty for Oracle's own",
 		}
 	}
 	return s, nil

@@ -20,6 +20,7 @@ const firstAdded = 1_000_009_500_000
 //	POST   /v1/overwrite    an OverwriteOrder: other bytes; answers the new Report
 //	POST   /v1/faults       a FaultOrder: a rule in force
 //	DELETE /v1/faults       no rules any more, on either side
+//	POST   /v1/usage        a UsageOrder: what the Usage API answers
 //
 // It obeys whoever reaches it, and is off unless asked for.
 func (s *Simulation) control() http.Handler {
@@ -29,6 +30,7 @@ func (s *Simulation) control() http.Handler {
 	mux.HandleFunc("POST /v1/reports", obey(func(o ReportOrder) (any, error) { return s.AddReports(o) }))
 	mux.HandleFunc("POST /v1/overwrite", obey(func(o OverwriteOrder) (any, error) { return s.Overwrite(o) }))
 	mux.HandleFunc("POST /v1/faults", obey(func(o FaultOrder) (any, error) { return o, s.AddFault(o) }))
+	mux.HandleFunc("POST /v1/usage", obey(func(o UsageOrder) (any, error) { return s.OCI.usage.obey(o) }))
 	mux.HandleFunc("DELETE /v1/faults", func(w http.ResponseWriter, _ *http.Request) {
 		s.OCIFaults.Clear()
 		s.S3Faults.Clear()

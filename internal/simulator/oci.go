@@ -24,13 +24,15 @@ type OCIOptions struct {
 }
 
 // OCI is the part of OCI Object Storage that reading a bucket needs:
-// ListObjects, GetObject and HeadObject, with verified request signatures.
+// ListObjects, GetObject and HeadObject, with verified request signatures; and
+// the one question of the Usage API (see Usage), which Oracle serves elsewhere.
 type OCI struct {
 	OCIOptions
 	source *Source
 	count  counter
 	sent   atomic.Int64 // bytes of objects
 	tokens tokens
+	usage  *Usage
 }
 
 // NewOCI returns the handler for the content of a source.
@@ -50,7 +52,7 @@ func NewOCI(source *Source, opts OCIOptions) *OCI {
 	if opts.Faults == nil {
 		opts.Faults = NewFaults(0)
 	}
-	return &OCI{OCIOptions: opts, source: source}
+	return &OCI{OCIOptions: opts, source: source, usage: newUsage(source)}
 }
 
 // Requests is how many requests came in, per operation.
@@ -91,6 +93,9 @@ func (o *OCI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // "//" and "%2F" too, so nothing is cleaned and each part is unescaped alone.
 func parseOCI(r *http.Request) ociTarget {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if r.Method == http.MethodPost && path == usagePath {
+		return ociTarget{op: "RequestSummarizedUsages"}
+	}
 	parts := strings.SplitN(path, "/", 7) // "", n, ns, b, bucket, o, object
 	if len(parts) < 6 || parts[1] != "n" || parts[3] != "b" || parts[5] != "o" {
 		return ociTarget{op: "Other"}
@@ -125,6 +130,8 @@ func (o *OCI) handle(w http.ResponseWriter, r *http.Request, t ociTarget) *ociEr
 		return err
 	}
 	switch {
+	case t.op == "RequestSummarizedUsages":
+		return o.serveUsage(w, r)
 	case t.op == "Other":
 		return &ociError{http.StatusNotFound, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found."}
 	case t.namespace != o.Namespace:

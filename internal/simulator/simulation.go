@@ -220,6 +220,7 @@ func (s *Simulation) Environment(ociConfig string) []string {
 	environ := []string{
 		"FOCUS_OCI_CONFIG_FILE=" + ociConfig,
 		"FOCUS_OCI_ENDPOINT=" + s.OCIURL,
+		"FOCUS_OCI_USAGE_ENDPOINT=" + s.OCIURL,
 		"FOCUS_OCI_NAMESPACE=" + s.Namespace,
 		"FOCUS_OCI_BUCKET=" + s.OCIBucket,
 		"FOCUS_OCI_REGION=" + s.OCIRegion,
