@@ -22,12 +22,29 @@ func help(root *cobra.Command) error {
 	if err := root.MarkPersistentFlagFilename("config", "yaml", "yml"); err != nil {
 		return err
 	}
+	root.Version = version()
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	each(root, func(cmd *cobra.Command) {
-		if cmd.HasParent() && cmd.HasSubCommands() {
+		switch {
+		case cmd.HasParent() && cmd.HasSubCommands():
 			cmd.Args = mistypedCommand
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // without it cobra takes any word for a call for help
+		case cmd.Parent() == root && cmd.Name() == "help":
+			cmd.Args = mistypedTopic
 		}
 	})
 	return nil
+}
+
+// mistypedTopic refuses to help with a command that is not there.
+func mistypedTopic(cmd *cobra.Command, args []string) error {
+	topic, rest, err := cmd.Root().Find(args)
+	if err != nil || len(rest) == 0 || topic == cmd.Root() {
+		return err
+	}
+	return mistypedCommand(topic, rest)
 }
 
 // each calls do with cmd and all commands below it.
