@@ -76,6 +76,7 @@ func table() map[string]room {
 			tests: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/oracle/oci-go-sdk/v65"},
 		},
 		"internal/state":     {uses: []string{"messages"}},
+		"internal/report":    {uses: []string{"messages"}},
 		"internal/verify":    {uses: []string{"messages"}, tests: []string{"copier", "internal/simulator", "internal/s3"}},
 		"internal/notify":    {uses: []string{"internal/network", "github.com/wneessen/go-mail"}},
 		"internal/network":   {},
@@ -92,7 +93,7 @@ func table() map[string]room {
 		"internal/cli": {
 			uses: []string{
 				".", "messages", "scanner", "copier",
-				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/web", "internal/notify", "internal/simulator", "internal/state", "internal/systemd", "internal/verify",
+				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/web", "internal/notify", "internal/simulator", "internal/state", "internal/systemd", "internal/verify", "internal/report",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
 			// Its scripts run the commands against real servers, and look into them.

@@ -1,0 +1,149 @@
+package report
+
+import "fmt"
+
+// page is the statement in words. whole has the list of all files.
+func (s Statement) page(whole bool) page {
+	p := page{
+		Title: "Statement of " + string(s.Month), Verdict: s.verdict(), Good: s.Delivers() && s.Closed,
+		Notes: s.Notes, Facts: s.facts(),
+	}
+	add := func(t table) {
+		if len(t.Rows) > 0 {
+			p.Tables = append(p.Tables, t)
+		}
+	}
+	add(sumsTable(s))
+	add(comparedTable(s.Compared))
+	add(undeliveredTable(s.Undelivered))
+	add(replacedTable(s.Replaced))
+	add(s.lateTable())
+	add(s.uncountedTable())
+	if whole {
+		add(s.signedTable())
+	}
+	return p
+}
+
+// Delivers reports whether everything of the month is at the destination.
+func (s Statement) Delivers() bool { return len(s.Undelivered) == 0 }
+
+func (s Statement) verdict() string {
+	verdict := fmt.Sprintf("%s delivered", files(s.Delivered))
+	if s.Delivers() {
+		verdict += ", and none is missing"
+	} else {
+		verdict += fmt.Sprintf(", and %d NOT DELIVERED", len(s.Undelivered))
+	}
+	return verdict + "."
+}
+
+func (s Statement) facts() [][2]string {
+	facts := append(s.Head.facts(),
+		[2]string{"usage days", fmt.Sprintf("%s to %s", s.Month.First(), s.Month.Last())},
+		[2]string{"close", shortTime(s.Closes)},
+		[2]string{"delivered", fmt.Sprintf("%s, %s; %d of them after the close, %d by the Python agent", files(s.Delivered), size(s.Bytes), s.Late, s.Inherited)},
+		[2]string{"corrected", fmt.Sprintf("%s replaced since the close; %d correction rows, %d of them delivered since the close", files(len(s.Replaced)), s.Corrections, s.CorrectionsLate)},
+		[2]string{"rows", fmt.Sprintf("%d of the usage days%s", s.Rows, without(len(s.Uncounted)))},
+		[2]string{"digest", fmt.Sprintf("%s over %d lines of key,size,crc32c", s.Digest, len(s.List))},
+	)
+	if s.Unproven > 0 {
+		facts = append(facts, [2]string{"", fmt.Sprintf("%d of the lines have no checksum: this program has not seen those bytes", s.Unproven)})
+	}
+	if s.OracleError != "" {
+		facts = append(facts, [2]string{"Oracle", "NOT COMPARED: " + s.OracleError})
+	}
+	return facts
+}
+
+func sumsTable(s Statement) table {
+	caption := "Exact sums of the delivered files"
+	if len(s.Uncounted) > 0 {
+		caption += fmt.Sprintf(", WITHOUT %s that have no complete statistics", files(len(s.Uncounted)))
+	}
+	t := table{Name: "Sums", Caption: caption, Columns: heads("of", "currency", "#billed", "#effective")}
+	for _, part := range []struct {
+		of    string
+		costs []Cost
+	}{{"billing period " + string(s.Month), s.Cost}, {"usage days of " + string(s.Month), s.Usage}} {
+		for _, c := range part.costs {
+			t.Rows = append(t.Rows, row{"", []string{part.of, c.Currency, c.Billed, c.Effective}})
+		}
+	}
+	return t
+}
+
+func comparedTable(all []Compared) table {
+	t := table{Name: "Oracle", Caption: "Oracle's own totals of the usage days, against the billed sums; equal is within 0.01 or 0.01 %",
+		Columns: heads("currency", "#Oracle", "#ours", "#difference", "verdict")}
+	for _, c := range all {
+		mark := string(Partial)
+		switch c.Verdict {
+		case Equal:
+			mark = string(Complete)
+		case Different:
+			mark = string(Missing)
+		}
+		t.Rows = append(t.Rows, row{mark, []string{c.Currency, c.Oracle, c.Ours, c.Difference, c.Verdict}})
+	}
+	return t
+}
+
+func undeliveredTable(all []File) table {
+	t := table{Name: "Not delivered", Caption: "Files of the month that are not at the destination", Columns: heads("file", "#size", "state", "reason", "why")}
+	for _, f := range all {
+		t.Rows = append(t.Rows, row{string(Failed), []string{f.Object, size(f.Size), string(f.Section), words(f.Reason), f.Why}})
+	}
+	return t
+}
+
+func replacedTable(all []Replacement) table {
+	t := table{Name: "Replaced", Caption: "Files that were delivered with other bytes after the close",
+		Columns: heads("key", "which", "delivered", "#bytes", "crc32c", "billed")}
+	for _, r := range all {
+		t.Rows = append(t.Rows,
+			row{"", []string{r.Key, "was", shortTime(r.Was.At), fmt.Sprint(r.Was.Size), r.Was.CRC32C, exact(r.Was.Cost)}},
+			row{"", []string{r.Key, "is", shortTime(r.Is.At), fmt.Sprint(r.Is.Size), r.Is.CRC32C, exact(r.Is.Cost)}})
+	}
+	return t
+}
+
+// exact is a cost in full.
+func exact(costs []Cost) string {
+	if costs == nil {
+		return "not counted"
+	}
+	billed, _, currency := columns(costs)
+	return billed + " " + currency
+}
+
+func (s Statement) lateTable() table {
+	t := table{Name: "Late", Caption: "Files that were delivered after the close", Columns: heads("key", "appeared", "delivered", "#corrections", "billed")}
+	for _, f := range s.Files {
+		if !f.Delivered.After(s.Closes) {
+			continue
+		}
+		cost := "not counted"
+		if f.Counted {
+			cost = exact(f.Cost)
+		}
+		t.Rows = append(t.Rows, row{string(Late), []string{f.Key, moment(f.Appeared), moment(f.Delivered), fmt.Sprint(f.Corrections), cost}})
+	}
+	return t
+}
+
+func (s Statement) uncountedTable() table {
+	t := table{Name: "Not counted", Caption: "Delivered files that are in no sum, since they have no complete statistics", Columns: heads("key")}
+	for _, key := range s.Uncounted {
+		t.Rows = append(t.Rows, row{string(Partial), []string{key}})
+	}
+	return t
+}
+
+func (s Statement) signedTable() table {
+	t := table{Name: "Signed", Caption: "The lines of the digest", Columns: heads("key,size,crc32c")}
+	for _, line := range s.List {
+		t.Rows = append(t.Rows, row{"", []string{line}})
+	}
+	return t
+}
