@@ -314,6 +314,20 @@ var badFiles = []struct {
 		want: "FOCUS_ALERTS_HEARTBEAT_URL: alerts.heartbeat_url: the value is not an address; fix: write it as https://host/path\n" +
 			"FOCUS_ALERTS_WEBHOOK_URL: alerts.webhook_url: the value would go over the network in the clear; fix: use https://, or set advanced.allow_insecure_endpoint to true in a network you trust",
 	},
+	{name: "mail without addresses", yaml: "alerts:\n  email:\n    host: smtp example\n    username: x\n",
+		want: "config.yaml: alerts.email.from: is required, because alerts.email.host is set; fix: set the address that mails come from\n" +
+			"config.yaml: alerts.email.to: is required, because alerts.email.host is set; fix: set who gets the mails\n" +
+			"config.yaml: alerts.email.password: is missing, while alerts.email.username is set; fix: set FOCUS_ALERTS_EMAIL_PASSWORD or FOCUS_ALERTS_EMAIL_PASSWORD_FILE, or unset the other\n" +
+			"config.yaml:3:5: alerts.email.host: \"smtp example\" is not a host; fix: write its name, such as smtp.example.com; the port goes into alerts.email.port"},
+
+	{name: "mail in the clear", yaml: "alerts:\n  digest_at: 25:00\n  email: {host: smtp.example.com, from: a@example.com, to: \"x\", tls: none, username: u, password: \"${P}\"}\n", env: []string{"P=hunter2"},
+		want: "config.yaml:2:3: alerts.digest_at: \"25:00\" is not a time of day; fix: write it as 07:00, in UTC\n" +
+			"config.yaml:3:56: alerts.email.to: \"x\" holds what is no address; fix: write each as name@example.com, with a comma between two\n" +
+			"config.yaml:3:65: alerts.email.tls: \"none\" would send the password over the network in the clear; fix: use starttls or implicit"},
+
+	{name: "mail without a host", yaml: "alerts: {email: {to: a@example.com}}\n",
+		want: "config.yaml:1:18: alerts.email.to: \"a@example.com\" is set without alerts.email.host; fix: set the host of your mail server, or remove the key"},
+
 	{name: "patience of a week", yaml: "alerts:\n  webhook_after: 168h\n",
 		want: "config.yaml:2:3: alerts.webhook_after: \"168h\" is too large; fix: use 0 to 86400 seconds",
 	},

@@ -22,6 +22,7 @@ var (
 	hostName   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
 	tenancy    = regexp.MustCompile(`^ocid1\.tenancy\.[A-Za-z0-9_.-]+$`)
 	awsAccount = regexp.MustCompile(`^[0-9]{12}$`)
+	timeOfDay  = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 	kmsKey     = regexp.MustCompile(`^[A-Za-z0-9:/_-]{1,512}$`)
 	s3Bucket   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 )
@@ -52,6 +53,7 @@ func (l *loader) checkWords() {
 		{"s3.kms_key_id", c.S3.KMSKeyID, kmsKey, "is not a key of KMS", "use its id, its ARN, or alias/<name>"},
 		{"s3.expected_bucket_owner", c.S3.ExpectedBucketOwner, awsAccount, "is not an account", "use the 12 digits of the account that owns the bucket"},
 		{"nats.prefix", c.NATS.Prefix, natsPrefix, "is not a prefix", "use 1 to 32 lower-case letters, digits, _ and -"},
+		{"alerts.digest_at", c.Alerts.DigestAt, timeOfDay, "is not a time of day", "write it as 07:00, in UTC"},
 		{"nats.inbox_prefix", c.NATS.InboxPrefix, natsInbox, "is not a subject without wildcards", "use words of letters, digits, _ and -, such as _INBOX_copier"},
 	} {
 		switch {
@@ -84,6 +86,8 @@ func choices(key string) []string {
 		return []string{"AES256", "aws:kms", "aws:kms:dsse"}
 	case "s3.acl":
 		return []string{"private", "bucket-owner-full-control", "bucket-owner-read"}
+	case "alerts.email.tls":
+		return []string{"starttls", "implicit", "none"}
 	case "nats.manage":
 		return []string{"create", "verify", "none"}
 	case "logging.format":
@@ -173,8 +177,7 @@ func (l *loader) checkEndpoints() {
 	l.endpoint("oci.endpoint", l.cfg.OCI.Endpoint)
 	l.endpoint("oci.usage_endpoint", l.cfg.OCI.UsageEndpoint)
 	l.endpoint("s3.endpoint", l.cfg.S3.Endpoint)
-	l.address("alerts.heartbeat_url", l.cfg.Alerts.HeartbeatURL)
-	l.address("alerts.webhook_url", l.cfg.Alerts.WebhookURL)
+	l.checkAlerts()
 }
 
 // address is a URL with a path that is a secret.

@@ -143,7 +143,23 @@ type HTTP struct {
 type Alerts struct {
 	HeartbeatURL Secret   `yaml:"heartbeat_url" split_words:"true" desc:"address that is pinged after each complete scan, https://…; empty: none; never as a literal in the file"`
 	WebhookURL   Secret   `yaml:"webhook_url" split_words:"true" desc:"address that is told when a failure begins and when it ends, https://…; empty: none; never as a literal in the file"`
-	WebhookAfter Duration `yaml:"webhook_after" split_words:"true" desc:"time that a failure of the queue or of a side lasts before the webhook is told, and likewise its end"`
+	WebhookAfter Duration `yaml:"webhook_after" split_words:"true" desc:"time that a failure of the queue or of a side lasts before anybody is told, and likewise its end; and for how long files that were replaced are gathered into one message"`
+	SlackURL     Secret   `yaml:"slack_url" split_words:"true" desc:"incoming webhook of Slack that is told the same, https://…; empty: none; never as a literal in the file"`
+	TeamsURL     Secret   `yaml:"teams_url" split_words:"true" desc:"webhook of a workflow of Microsoft Teams that is told the same, https://…; empty: none; never as a literal in the file"`
+	Email        Email    `yaml:"email" split_words:"true"`
+	DigestAt     string   `yaml:"digest_at" split_words:"true" desc:"time of day, HH:MM in UTC, at which each channel is told how the last 24 hours went; empty: never"`
+}
+
+// Email is the way by which mail is sent.
+type Email struct {
+	Host     string    `yaml:"host" split_words:"true" desc:"mail server that is told the same by SMTP; empty: none"`
+	Port     int       `yaml:"port" split_words:"true" desc:"its port; 0: 587 for starttls, 465 for implicit, 25 for none"`
+	Username string    `yaml:"username" split_words:"true" desc:"user at the mail server; empty: it asks for none"`
+	Password Secret    `yaml:"password" split_words:"true" desc:"password of the user; never as a literal in the file"`
+	From     string    `yaml:"from" split_words:"true" desc:"address that mails come from"`
+	To       Addresses `yaml:"to" split_words:"true" desc:"addresses that mails go to, with a comma between two; in the file also a list"`
+	TLS      string    `yaml:"tls" split_words:"true" desc:"how the way is encrypted; starttls is never left out where the server lacks it, and none is for this host alone"`
+	CA       string    `yaml:"ca" split_words:"true" path:"true" desc:"file with certificates to trust beside those of the system"`
 }
 
 // Advanced is what few installations change.
@@ -168,7 +184,7 @@ func Default() *Config {
 		State:   State{File: "./state/state.json", RetentionDays: 30},
 		NATS:    NATS{Prefix: "focus", InboxPrefix: "_INBOX", Service: true, Replicas: 1, AckWait: 300 * second},
 		Naming:  Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
-		Alerts:  Alerts{WebhookAfter: 60 * second},
+		Alerts:  Alerts{WebhookAfter: 60 * second, Email: Email{TLS: "starttls"}},
 		Advanced: Advanced{ValidateFileSize: true, MaxFileSizeGB: 5, ChunkSizeBytes: 8 << 20,
 			ValidateChecksum: true, StallTimeout: 30 * second},
 	}

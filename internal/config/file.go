@@ -242,6 +242,10 @@ func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
 		l.tags(f, p, n)
 		return
 	}
+	if _, list := f.ptr.(*Addresses); list && n.Kind == yaml.SequenceNode {
+		l.tags(f, p, n)
+		return
+	}
 	src := source{Problem: p, shown: show(f.path, n.Value)}
 	if err := form(f, n); err != nil {
 		src.shown = "is " + kind(n) + ","
@@ -284,8 +288,8 @@ func (l *loader) warnMissing(p Problem, names []string) {
 	}
 }
 
-// tags takes a mapping of keys to values, or a list of key=value. Its messages
-// repeat no value.
+// tags takes a mapping of keys to values, or a list of key=value or of addresses. Its
+// messages repeat no value.
 func (l *loader) tags(f field, p Problem, n *yaml.Node) {
 	src := source{Problem: p, shown: "the value"}
 	var items []string
@@ -307,7 +311,7 @@ func (l *loader) tags(f field, p Problem, n *yaml.Node) {
 		}
 		exp, err := expand(value.Value, l.lookup)
 		if err == nil && (item != "" || exp.refs > 0) && strings.Contains(exp.text, ",") {
-			err = errTagChar
+			err = errComma(f)
 		}
 		if err != nil {
 			l.reject(src, err)
@@ -318,6 +322,14 @@ func (l *loader) tags(f field, p Problem, n *yaml.Node) {
 		items = append(items, item+exp.text)
 	}
 	l.assign(f, strings.Join(items, ","), src)
+}
+
+// errComma: in a list, a comma in one item would make two of it.
+func errComma(f field) error {
+	if _, tags := f.ptr.(*Tags); tags {
+		return errTagChar
+	}
+	return errAddress
 }
 
 func (l *loader) orRemove(f field) string {

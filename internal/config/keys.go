@@ -200,6 +200,8 @@ func (f field) set(text string) error {
 		err = p.UnmarshalText([]byte(text))
 	case *Tags:
 		err = p.UnmarshalText([]byte(text))
+	case *Addresses:
+		err = p.UnmarshalText([]byte(text))
 	default:
 		panic(fmt.Sprintf("config: no parser for the type of %s", f.path)) // unreachable: a test sets every key
 	}
@@ -242,6 +244,8 @@ func (f field) want() string {
 		return "a date"
 	case *Tags:
 		return "a list of tags"
+	case *Addresses:
+		return "a list of addresses"
 	}
 	return "a text"
 }

@@ -162,6 +162,8 @@ func TestAgreesWithEnvconfig(t *testing.T) {
 		"s3.bucket_path": "s3://bucket/a", "s3.endpoint": "https://s3.example.com", "logging.level": "DEBUG", "logging.format": "json",
 		"agent.since": "2025-01-02", "nats.url": "nats://a:1,nats://b:1", "nats.manage": "none", "nats.nkey_file": "", "nats.replicas": "3",
 		"http.listen": "localhost:1", "alerts.heartbeat_url": "https://a.example.com/b", "alerts.webhook_url": "https://a.example.com/c",
+		"alerts.slack_url": "https://a.example.com/d", "alerts.teams_url": "https://a.example.com/e", "alerts.digest_at": "07:00",
+		"alerts.email.from": "focus@example.com", "alerts.email.to": "a@example.com,b@example.com", "alerts.email.tls": "implicit",
 		"naming.date_format": "%Y%m%d", "naming.template": "{date}/{basename}", "advanced.chunk_size_bytes": "6291456", "agent.poll_interval": "61.5", "s3.profile": "",
 	}
 	for _, k := range config.Keys() {

@@ -145,6 +145,26 @@ func TestAddressesOfAlerts(t *testing.T) {
 	}
 }
 
+func TestMailOfAlerts(t *testing.T) {
+	t.Parallel()
+	const mail = "alerts:\n  digest_at: 07:00\n  email:\n    host: smtp.example.com\n    from: Focus <focus@example.com>\n    to: [ops@example.com, \"${WHO}\"]\n"
+	c := mustLoad(t, mail, "WHO=b@example.com", "FOCUS_ALERTS_EMAIL_USERNAME=focus", "FOCUS_ALERTS_EMAIL_PASSWORD=hunter2")
+	if to := c.Alerts.Email.To.List(); !slices.Equal(to, []string{"ops@example.com", "b@example.com"}) || c.Alerts.DigestAt != "07:00" || !c.Alerts.Tells() {
+		t.Errorf("alerts are %+v", c.Alerts)
+	}
+	if s := c.Secrets(); !slices.Equal(s, []string{"hunter2"}) {
+		t.Errorf("the secrets are %q", s)
+	}
+	c = mustLoad(t, "alerts: {email: {host: 127.0.0.1, tls: none}}", "FOCUS_ALERTS_EMAIL_TO= a@example.com , b@example.com", "FOCUS_ALERTS_EMAIL_FROM=c@example.com", "FOCUS_ALERTS_EMAIL_USERNAME=u", "FOCUS_ALERTS_EMAIL_PASSWORD=p")
+	if c.Alerts.Email.To != "a@example.com,b@example.com" {
+		t.Errorf("recipients are %q", c.Alerts.Email.To)
+	}
+	mustLoad(t, "advanced: {allow_insecure_endpoint: true}\nalerts: {email: {host: mail, tls: none, from: a@example.com, to: b@example.com}}")
+	if _, warnings, err := load(t, "alerts: {digest_at: 07:00}"); err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].String(), "nobody is told") {
+		t.Errorf("a digest for nobody: %v, %v", warnings, err)
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	c, warnings, err := load(t, `

@@ -85,6 +85,8 @@ func (f field) schema() *schema {
 		s.accept(text(dates))
 	case *Tags:
 		s.accept(text(tagged), &schema{Type: []string{"object", "array"}})
+	case *Addresses:
+		s.accept(&schema{Type: []string{"string", "array"}})
 	default:
 		f.words(s)
 	}
