@@ -52,11 +52,11 @@ func table() map[string]room {
 			tests: []string{"internal/natstest", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "scanner", "copier"},
 		},
 		"internal/oci": {
-			uses:  []string{"messages", "scanner", "copier", "internal/network", "internal/keyfile", "github.com/oracle/oci-go-sdk/v65"},
+			uses:  []string{"messages", "scanner", "copier", "internal/network", "internal/keyfile", "internal/live", "github.com/oracle/oci-go-sdk/v65"},
 			tests: []string{"internal/simulator", "github.com/youmark/pkcs8"},
 		},
 		"internal/s3": {
-			uses:  []string{"messages", "scanner", "copier", "internal/network", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+			uses:  []string{"messages", "scanner", "copier", "internal/network", "internal/live", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 			tests: []string{"internal/simulator", "internal/versitygw"},
 		},
 		"internal/config":  {uses: []string{"messages", "internal/keyfile", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}, tests: []string{"github.com/santhosh-tekuri/jsonschema/v6"}},
@@ -75,11 +75,14 @@ func table() map[string]room {
 			// Its tests speak to it with the clients of the product.
 			tests: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/oracle/oci-go-sdk/v65"},
 		},
+		// Its tests read the reports that the simulator makes.
+		"internal/focus":     {uses: []string{"messages", "github.com/klauspost/compress"}, tests: []string{"internal/simulator"}},
 		"internal/state":     {uses: []string{"messages"}},
 		"internal/report":    {uses: []string{"messages"}},
 		"internal/verify":    {uses: []string{"messages"}, tests: []string{"copier", "internal/simulator", "internal/s3"}},
 		"internal/notify":    {uses: []string{"internal/network", "github.com/wneessen/go-mail"}},
 		"internal/network":   {},
+		"internal/live":      {},
 		"internal/keyfile":   {},
 		"internal/versitygw": {},
 		// It runs the containers, and looks at them from outside as an operator would.
@@ -93,7 +96,7 @@ func table() map[string]room {
 		"internal/cli": {
 			uses: []string{
 				".", "messages", "scanner", "copier",
-				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/web", "internal/notify", "internal/simulator", "internal/state", "internal/systemd", "internal/verify", "internal/report",
+				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/live", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/web", "internal/notify", "internal/simulator", "internal/state", "internal/systemd", "internal/verify", "internal/report",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
 			// Its scripts run the commands against real servers, and look into them.
