@@ -288,6 +288,9 @@ func DecodeMarks(b []byte) (Marks, error) {
 	if m.Since != "" && !m.Since.Valid() {
 		return Marks{}, refused("scan marks", fmt.Errorf("%q is not a day", m.Since))
 	}
+	if err := checkRanges(m.Ranges); err != nil {
+		return Marks{}, refused("scan marks", err)
+	}
 	return m, nil
 }
 
