@@ -382,6 +382,7 @@ func requests() map[string]func(*running, context.Context, []byte) (any, error) 
 		"/v1/state":  (*running).answerState,
 		"/v1/audit":  func(g *running, ctx context.Context, _ []byte) (any, error) { return g.trail(ctx) },
 		"/v1/queue":  func(g *running, ctx context.Context, _ []byte) (any, error) { return g.conn.Status(ctx, g.assets) },
+		"/v1/report": (*running).answerReport,
 		"/v1/held":   func(g *running, ctx context.Context, _ []byte) (any, error) { return g.held(ctx) },
 	}
 }

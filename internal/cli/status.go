@@ -27,9 +27,9 @@ func (a *app) statusCommand() *cobra.Command {
 	return cmd
 }
 
-// A report is what `status` prints: the agent of this host and, with an external
+// A fleet is what `status` prints: the agent of this host and, with an external
 // queue, every instance that answers there.
-type report struct {
+type fleet struct {
 	agent.Status
 	Instances []agent.Status `json:"instances,omitempty"`
 }
@@ -41,7 +41,7 @@ func (a *app) status(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	var s report
+	var s fleet
 	s.Status, err = statusHere(ctx, cfg)
 	stopped := errors.Is(err, agent.ErrNotRunning)
 	if err != nil && !stopped {
@@ -95,7 +95,7 @@ func statusHere(ctx context.Context, cfg *config.Config) (s agent.Status, err er
 	return s, err
 }
 
-func printReport(out io.Writer, s report, stopped bool) error {
+func printReport(out io.Writer, s fleet, stopped bool) error {
 	if len(s.Instances) == 0 {
 		return printStatus(out, s.Status)
 	}

@@ -96,6 +96,17 @@ func (m *Making) Report() Report {
 	return r
 }
 
+// Reduced is the report without what a view leaves out.
+func (r Report) Reduced(v View) Report {
+	r.Files = slices.DeleteFunc(slices.Clone(r.Files), func(f File) bool {
+		return v.Section != "" && v.Section != string(f.Section) || v.ErrorsOnly && f.Section != Failed
+	})
+	r.Days = slices.DeleteFunc(slices.Clone(r.Days), func(d Day) bool {
+		return v.Section != "" && v.Section != "days" || v.ErrorsOnly && d.State != Missing && d.State != Partial
+	})
+	return r
+}
+
 // orNone makes an empty list of none, as JSON shows it.
 func orNone[T any](list []T) []T {
 	if list == nil {

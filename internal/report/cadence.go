@@ -122,7 +122,9 @@ func (c Cadence) usual() string {
 	return fmt.Sprint(c.Files)
 }
 
-func hours(d time.Duration) string { return fmt.Sprintf("%d h %02d min", d/time.Hour, d%time.Hour/time.Minute) }
+func hours(d time.Duration) string {
+	return fmt.Sprintf("%d h %02d min", d/time.Hour, d%time.Hour/time.Minute)
+}
 
 // begin is the first instant of a day.
 func begin(d messages.Day) time.Time {
