@@ -69,6 +69,7 @@ func (l *loader) checkWords() {
 	l.choice("s3.sse", c.S3.SSE)
 	l.choice("s3.acl", c.S3.ACL)
 	l.choice("nats.manage", c.NATS.Manage)
+	l.choice("verify.absent", c.Verify.Absent)
 	l.choice("logging.format", c.Logging.Style())
 	if _, err := parseLevel(c.Logging.Level); err != nil {
 		l.refuse("logging.level", "is not a level", choose("logging.level", strings.ToUpper(c.Logging.Level)))
@@ -88,6 +89,8 @@ func choices(key string) []string {
 		return []string{"private", "bucket-owner-full-control", "bucket-owner-read"}
 	case "alerts.email.tls":
 		return []string{"starttls", "implicit", "none"}
+	case "verify.absent":
+		return []string{"missing", "ingested"}
 	case "nats.manage":
 		return []string{"create", "verify", "none"}
 	case "logging.format":

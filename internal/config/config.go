@@ -24,6 +24,7 @@ type Config struct {
 	NATS     NATS     `yaml:"nats" split_words:"true" desc:"Queue and ledger"`
 	Naming   Naming   `yaml:"naming" split_words:"true" desc:"Names at the destination, below s3.bucket_path"`
 	HTTP     HTTP     `yaml:"http" split_words:"true" desc:"The listener for probes and metrics"`
+	Verify   Verify   `yaml:"verify" split_words:"true" desc:"Comparison of source, ledger and destination"`
 	Alerts   Alerts   `yaml:"alerts" split_words:"true" desc:"Who is told how it goes"`
 	Advanced Advanced `yaml:"advanced" split_words:"true" desc:"What few installations change"`
 
@@ -138,6 +139,12 @@ type HTTP struct {
 	Listen string `yaml:"listen" split_words:"true" desc:"host:port of /livez, /readyz and /metrics, such as 127.0.0.1:9464; port 0: any free one; empty: off"`
 }
 
+// Verify is the comparison of the source, the ledger and the destination.
+type Verify struct {
+	Interval Duration `yaml:"interval" split_words:"true" desc:"time between two comparisons that scanners make by themselves; once a week it is of all days; 0: none"`
+	Absent   string   `yaml:"absent" split_words:"true" desc:"what a delivered file is that is not at the destination any more: missing, or ingested where the destination takes files away"`
+}
+
 // Alerts is who is told how it goes. An address is a secret: whoever knows it can
 // speak in the agent's name.
 type Alerts struct {
@@ -184,6 +191,7 @@ func Default() *Config {
 		State:   State{File: "./state/state.json", RetentionDays: 30},
 		NATS:    NATS{Prefix: "focus", InboxPrefix: "_INBOX", Service: true, Replicas: 1, AckWait: 300 * second},
 		Naming:  Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
+		Verify:  Verify{Interval: 24 * 3600 * second, Absent: "missing"},
 		Alerts:  Alerts{WebhookAfter: 60 * second, Email: Email{TLS: "starttls"}},
 		Advanced: Advanced{ValidateFileSize: true, MaxFileSizeGB: 5, ChunkSizeBytes: 8 << 20,
 			ValidateChecksum: true, StallTimeout: 30 * second},
