@@ -317,7 +317,7 @@ var badFiles = []struct {
 	{name: "verification", yaml: "verify:\n  interval: 31d\n  absent: ingest\n",
 		want: `config.yaml:2:3: verify.interval: "31d" is not a duration; fix: write seconds (600) or a duration such as 10m or 1h30m` + "\n" +
 			`config.yaml:3:3: verify.absent: "ingest" is not known; fix: did you mean ingested? use missing or ingested`},
-	{name: "verification too rare", yaml: "verify: {interval: 721h}\n", want: "config.yaml:1:10: verify.interval: is too large; fix: use 0 to 2592000 seconds"},
+	{name: "verification too rare", yaml: "verify: {interval: 2592001}\n", want: "config.yaml:1:10: verify.interval: \"2592001\" is too large; fix: use 0 to 2592000 seconds"},
 	{name: "mail without addresses", yaml: "alerts:\n  email:\n    host: smtp example\n    username: x\n",
 		want: "config.yaml: alerts.email.from: is required, because alerts.email.host is set; fix: set the address that mails come from\n" +
 			"config.yaml: alerts.email.to: is required, because alerts.email.host is set; fix: set who gets the mails\n" +
