@@ -30,7 +30,9 @@ func help(root *cobra.Command) error {
 		switch {
 		case cmd.HasParent() && cmd.HasSubCommands():
 			cmd.Args = mistypedCommand
-			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // without it cobra takes any word for a call for help
+			if cmd.RunE == nil { // without it cobra takes any word for a call for help
+				cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			}
 		case cmd.Parent() == root && cmd.Name() == "help":
 			cmd.Args = mistypedTopic
 		}
