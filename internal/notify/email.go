@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -96,13 +97,13 @@ func (b *mailbox) deliver(ctx context.Context, m Message) (Answer, error) {
 	defer cancel()
 	var line wire
 	defer line.close()
-	client, err := b.client(&line)
+	client, err := b.client(ctx, &line)
 	if err != nil {
 		return a, b.failed(err)
 	}
 	session, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
-		return a, b.failed(err)
+		return a, b.failed(cmp.Or(ctx.Err(), err))
 	}
 	var refused []error
 	for _, to := range b.To {
@@ -111,7 +112,7 @@ func (b *mailbox) deliver(ctx context.Context, m Message) (Answer, error) {
 			err = client.SendWithSMTPClient(session, letter)
 		}
 		if letter == nil || !letter.IsDelivered() { // what fails after that is no matter of this message
-			refused = append(refused, fmt.Errorf("to %s: %w", to, err))
+			refused = append(refused, fmt.Errorf("to %s: %w", to, cmp.Or(ctx.Err(), brief(err))))
 			continue
 		}
 		a.Status, a.Text = 250, b.shown(letter.ServerResponse())
@@ -127,14 +128,15 @@ func (b *mailbox) deliver(ctx context.Context, m Message) (Answer, error) {
 	}
 }
 
-func (b *mailbox) client(line *wire) (*mail.Client, error) {
+func (b *mailbox) client(ctx context.Context, line *wire) (*mail.Client, error) {
 	policy := mail.TLSMandatory
 	if b.Security == Plain {
 		policy = mail.NoTLS
 	}
 	options := []mail.Option{
 		mail.WithPort(b.Port), mail.WithTimeout(mailIn), mail.WithTLSPolicy(policy), mail.WithTLSConfig(b.trust), mail.WithoutNoop(),
-		mail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		// Its own context ends with the dial.
+		mail.WithDialContextFunc(func(_ context.Context, network, address string) (net.Conn, error) {
 			return line.dial(ctx, network, address, b)
 		}),
 	}
@@ -188,6 +190,15 @@ func (b *mailbox) letter(m Message, to string) (*mail.Msg, error) {
 	l.SetGenHeader("Auto-Submitted", "auto-generated")
 	l.SetBodyString(mail.TypeTextPlain, strings.Join(m.lines(), "\n")+"\n")
 	return l, nil
+}
+
+// brief is err without what the library repeats of the message.
+func brief(err error) error {
+	if err == nil {
+		return nil
+	}
+	text, _, _ := strings.Cut(err.Error(), ", affected ")
+	return errors.New(text)
 }
 
 // failed is err with what to do about it and without the password.

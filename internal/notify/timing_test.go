@@ -495,3 +495,8 @@ func TestCloseSendsWhatIsDueAndTakesTwoSecondsAtMost(t *testing.T) {
 		})
 	}
 }
+
+// byHost is several hosts.
+type byHost map[string]*host
+
+func (b byHost) RoundTrip(r *http.Request) (*http.Response, error) { return b[r.URL.Host].RoundTrip(r) }
