@@ -108,6 +108,10 @@ type Stats struct {
 	TooLarge   int                     `json:"too_large,omitempty"`
 	Dead       int                     `json:"dead_letters,omitempty"`
 	Ineligible map[messages.Reason]int `json:"ineligible,omitempty"`
+	// Expiring are the reports that are not delivered and that the source may soon
+	// delete; Oldest is when the oldest of them appeared there.
+	Expiring int       `json:"expiring,omitempty"`
+	Oldest   time.Time `json:"expiring_oldest,omitzero"`
 	// Bytes is the size of the published files.
 	Bytes int64 `json:"bytes"`
 	// Forgotten counts the records that a sweep erased.
@@ -389,6 +393,12 @@ func (p *pass) tally(out Outcome) {
 			}
 		case Failed:
 			st.failed(out, p.Epoch)
+		}
+	}
+	if at, expiring := out.Expiring(p.started); expiring {
+		p.stats.Expiring++
+		if p.stats.Oldest.IsZero() || at.Before(p.stats.Oldest) {
+			p.stats.Oldest = at.UTC()
 		}
 	}
 	p.logOutcome(out)
