@@ -22,7 +22,7 @@ type Ledger interface {
 	Day(ctx context.Context, day messages.Day) (map[string]messages.Record, error)
 }
 
-// Marks keeps how far the scanner has come.
+// Marks keeps how far the scanner has come, and takes the orders of repeats.
 type Marks interface {
 	// Read returns the value and its revision, or nil and 0 where there is none.
 	Read(ctx context.Context, key string) (value []byte, revision uint64, err error)

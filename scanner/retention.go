@@ -68,17 +68,30 @@ func (p *pass) forget(ctx context.Context) {
 // unlistedDays looks at the days of which nothing was listed.
 func (p *pass) unlistedDays(ctx context.Context) error {
 	p.seen = nil
-	for d, today := p.window.from, messages.DayOf(p.started); d <= today; d = d.Add(1) {
-		if p.listed[d] {
-			continue
+	for _, days := range p.window.stretches() {
+		last := messages.DayOf(p.started)
+		if days.To != "" {
+			last = min(last, days.To)
 		}
-		records, err := p.Ledger.Day(ctx, d)
-		if err != nil {
-			return fmt.Errorf("read the ledger of %s: %w", d, err)
+		for d := days.From; d <= last; d = d.Add(1) {
+			if err := p.unlistedDay(ctx, d); err != nil {
+				return err
+			}
 		}
-		for basename, r := range records {
-			p.outlived(d, basename, r)
-		}
+	}
+	return nil
+}
+
+func (p *pass) unlistedDay(ctx context.Context, d messages.Day) error {
+	if p.listed[d] {
+		return nil
+	}
+	records, err := p.Ledger.Day(ctx, d)
+	if err != nil {
+		return fmt.Errorf("read the ledger of %s: %w", d, err)
+	}
+	for basename, r := range records {
+		p.outlived(d, basename, r)
 	}
 	return nil
 }

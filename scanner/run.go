@@ -23,8 +23,7 @@ func (s *Scanner) alive(within time.Duration) {
 	}
 }
 
-// Run scans until ctx ends: at once, then each interval, and whenever it is
-// woken. A scan that fails is told to Finished and repeated after at most 30 s.
+// Run scans until ctx ends: at once, then each interval. A scan that fails is told to Finished and repeated after at most 30 s.
 // It returns at once when ctx ends.
 func (s *Scanner) Run(ctx context.Context) {
 	defer s.alive(0)
@@ -59,6 +58,5 @@ func (s *Scanner) rest(ctx context.Context, failed bool) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-s.Wake:
 	}
 }

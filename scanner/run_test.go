@@ -46,20 +46,6 @@ func TestRunPollsWithJitter(t *testing.T) {
 	})
 }
 
-func TestRunWakesAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		s := w.scanner()
-		wake := make(chan struct{}, 1)
-		s.Wake = wake
-		time.AfterFunc(time.Minute, func() { wake <- struct{}{} })
-		at, _ := run(t, w, s, 2*time.Minute)
-		if len(at) != 2 || at[1] != time.Minute {
-			t.Errorf("scans at %v, want 0 and 1m", at)
-		}
-	})
-}
-
 // TestRunRepeatsAFailedScan: within 30 s, for as long as it fails, and never
 // later than the interval.
 func TestRunRepeatsAFailedScan(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"oracle-focus-agent/messages"
@@ -51,8 +52,6 @@ type Scanner struct {
 	Forgetter Forgetter
 	// Interval is the time between two scans of Run.
 	Interval time.Duration
-	// Wake makes Run scan at once; may be nil.
-	Wake <-chan struct{}
 	// Observe is told of every listed object, Finished of every scan of Run. Both
 	// may be nil, and are called from one goroutine.
 	Observe  func(Outcome)
@@ -132,12 +131,22 @@ type window struct {
 	since messages.Day // of responsibility
 	scan  messages.Day // older days go to the backfill lane
 	from  messages.Day // of the listing
+	to    messages.Day // of the listing; empty: open towards the future
 	sweep bool
+	// ranges are listed by a sweep beside that: the days before since for which a
+	// backfill made the installation responsible.
+	ranges []messages.Range
+}
+
+// stretches are the days that are listed, in their order; the end of the last one may
+// be empty.
+func (w window) stretches() []messages.Range {
+	return append(slices.Clone(w.ranges), messages.Range{From: w.from, To: w.to})
 }
 
 // window reaches from the last complete scan, so that an outage or a midnight
-// loses nothing, back by the lookback; and over the whole responsibility where
-// the last sweep is too old. It is open towards the future.
+// loses nothing, back by the lookback; and over the whole responsibility, also that of
+// backfills, where the last sweep is too old. It is open towards the future.
 func (s *Scanner) window(m messages.Marks, now time.Time) window {
 	scan := messages.DayOf(now)
 	if !m.Scanned.IsZero() {
@@ -155,6 +164,7 @@ func (s *Scanner) window(m messages.Marks, now time.Time) window {
 	// A mark in the future is of a clock that was ahead, and would put off the next sweep.
 	if earlier || now.Sub(m.Swept).Abs() >= sweepEvery {
 		w.sweep, w.from = true, w.since
+		w.ranges = messages.Join(m.Ranges, w.since)
 	}
 	return w
 }
@@ -261,6 +271,7 @@ type pass struct {
 	log     *slog.Logger
 	window  window
 	started time.Time
+	all     bool // order again what is done
 
 	day     messages.Day
 	records map[string]messages.Record // of day
@@ -275,20 +286,15 @@ type pass struct {
 
 func (p *pass) list(ctx context.Context) error {
 	listed := 0
-	for o, err := range p.Lister.List(ctx, p.Rules.Prefix+p.window.from.Folder()) {
-		if err != nil {
-			return fmt.Errorf("list the source: %w", err)
-		}
-		out, err := p.judge(ctx, o)
-		if err != nil {
-			return err
-		}
-		p.tally(out)
-		p.alive(stepTime)
-		listed++
+	for _, days := range p.window.stretches() {
 		if p.lost == maxPublishFailures {
 			break
 		}
+		n, err := p.listDays(ctx, days)
+		if err != nil {
+			return err
+		}
+		listed += n
 	}
 	p.logDay()
 	p.leave()
@@ -299,6 +305,29 @@ func (p *pass) list(ctx context.Context) error {
 		return fmt.Errorf("publish: %w", p.err)
 	}
 	return cmp.Or(ctx.Err(), p.proven(listed))
+}
+
+// listDays lists some days, or all from a day on where their end is empty.
+func (p *pass) listDays(ctx context.Context, days messages.Range) (listed int, err error) {
+	for o, err := range p.Lister.List(ctx, p.Rules.Prefix+days.From.Folder()) {
+		if err != nil {
+			return listed, fmt.Errorf("list the source: %w", err)
+		}
+		if days.To != "" && o.Name >= p.Rules.Prefix+days.To.Add(1).Folder() {
+			break
+		}
+		out, err := p.judge(ctx, o)
+		if err != nil {
+			return listed, err
+		}
+		p.tally(out)
+		p.alive(stepTime)
+		listed++
+		if p.lost == maxPublishFailures {
+			break
+		}
+	}
+	return listed, nil
 }
 
 // proven is an error where an object was listed and nothing was found of it: then
@@ -332,33 +361,46 @@ func (p *pass) judge(ctx context.Context, o messages.Object) (Outcome, error) {
 	if r.Day < p.window.scan {
 		out.Lane = messages.Backfill
 	}
-	if out.Record.Done(o, p.Epoch) {
+	generation := out.Record.Generation
+	switch done := out.Record.Done(o, p.Epoch); {
+	case done && p.again(out.Record):
+		due, err := p.Order(ctx, o, r)
+		if err != nil {
+			return p.unqueued(out, err), nil
+		}
+		generation = due.Generation
+	case done:
 		out.Finding = Done
 		if out.Record.Status == messages.StatusFailed {
 			out.Finding, out.Err = Failed, &messages.Fault{Class: out.Record.Class, Op: "dead letter", Err: errors.New(out.Record.Error)}
 		}
 		return out, nil
 	}
-	return p.publish(ctx, out), nil
+	return p.publish(ctx, out, generation), nil
 }
 
-func (p *pass) publish(ctx context.Context, out Outcome) Outcome {
+func (p *pass) publish(ctx context.Context, out Outcome, generation int) Outcome {
 	queued, err := p.Publisher.Publish(ctx, out.Lane, messages.FileDiscovered{
-		Route: p.Route, Object: out.Object, Generation: out.Record.Generation, Epoch: p.Epoch,
+		Route: p.Route, Object: out.Object, Generation: generation, Epoch: p.Epoch,
 		Discovered: time.Now().UTC(), Scan: p.stats.Scan, Trace: rand.Text()[:12],
 	})
 	switch {
 	case err != nil:
-		out.Finding, out.Err = Failed, err
-		p.err = fmt.Errorf("%s: %w", out.Object.Name, err)
-		p.lost++
-		return out
+		return p.unqueued(out, err)
 	case queued:
 		out.Finding = Published
 	default:
 		out.Finding = Queued
 	}
 	p.lost = 0
+	return out
+}
+
+// unqueued notes a file that did not come into the queue.
+func (p *pass) unqueued(out Outcome, err error) Outcome {
+	out.Finding, out.Err = Failed, err
+	p.err = fmt.Errorf("%s: %w", out.Object.Name, err)
+	p.lost++
 	return out
 }
 

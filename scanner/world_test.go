@@ -44,6 +44,8 @@ type world struct {
 	marks    []byte
 	revision uint64
 	calls    []string
+	// backfills may write marks before the first scan.
+	backfills bool
 }
 
 type waiting struct {
@@ -166,8 +168,10 @@ func (w *world) Day(_ context.Context, d messages.Day) (map[string]messages.Reco
 func (w *world) Read(_ context.Context, key string) ([]byte, uint64, error) {
 	v := w.begin("read")
 	defer w.mu.Unlock()
-	if key != messages.MarksKey(route) {
+	if _, _, _, ok := messages.ParseRecordKey(key); !ok && key != messages.MarksKey(route) {
 		w.tb.Errorf("the marks were read at %q", key)
+	} else if ok {
+		return w.readRecord(key, v)
 	}
 	if v != works {
 		return nil, 0, errFault
@@ -176,6 +180,12 @@ func (w *world) Read(_ context.Context, key string) ([]byte, uint64, error) {
 }
 
 func (w *world) Write(_ context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	_, _, _, order := messages.ParseRecordKey(key)
+	if order {
+		v := w.begin("order")
+		defer w.mu.Unlock()
+		return w.writeRecord(key, value, revision, v)
+	}
 	v := w.begin("write")
 	defer w.mu.Unlock()
 	if key != messages.MarksKey(route) {
@@ -195,6 +205,39 @@ func (w *world) Write(_ context.Context, key string, value []byte, revision uint
 	return w.revision, nil
 }
 
+// readRecord and writeRecord are the ledger as those see it who order a repeat; the
+// revision of a record is its generation and one.
+func (w *world) readRecord(key string, v verdict) ([]byte, uint64, error) {
+	if v != works {
+		return nil, 0, errFault
+	}
+	r, ok := w.records[key]
+	if !ok {
+		return nil, 0, nil
+	}
+	raw, err := r.Encode()
+	return raw, uint64(r.Generation) + 1, err
+}
+
+func (w *world) writeRecord(key string, value []byte, revision uint64, v verdict) (uint64, error) {
+	if v == failsClean {
+		return 0, errFault
+	}
+	had, ok := w.records[key]
+	if ok && uint64(had.Generation)+1 != revision || !ok && revision != 0 {
+		return 0, fmt.Errorf("write: %w", messages.Conflict)
+	}
+	r, err := messages.DecodeRecord(value)
+	if err != nil {
+		w.tb.Errorf("the record cannot be read: %v", err)
+	}
+	w.records[key] = r
+	if v == failsDirty {
+		return 0, errFault
+	}
+	return uint64(r.Generation) + 1, nil
+}
+
 // checkMarks: the marks never go back, and promise only what is true.
 func (w *world) checkMarks(value []byte) {
 	w.tb.Helper()
@@ -209,8 +252,14 @@ func (w *world) checkMarks(value []byte) {
 			w.tb.Errorf("the marks went back from %+v to %+v", last, next)
 		}
 	}
-	if next.Scanned.IsZero() || !next.Since.Valid() {
+	if !w.backfills && (next.Scanned.IsZero() || !next.Since.Valid()) {
 		w.tb.Errorf("a complete scan left the marks %+v", next)
+	}
+	last, _ := messages.DecodeMarks(w.marks) // empty as above
+	for _, r := range last.Ranges {
+		if !next.Covers(r.From) || !next.Covers(r.To) {
+			w.tb.Errorf("the marks forgot %v: %+v, then %+v", r, last, next)
+		}
 	}
 }
 
