@@ -41,7 +41,7 @@ func Roles(prefix, route string) []Role {
 	t := roleTable{messages.Define(prefix, route, 1, 0), prefix, route}
 	scans := []Grant{
 		{"queue files", []string{t.Live.FilterSubject, t.Backfill.FilterSubject}},
-		{"keep the marks of the scans", t.key(messages.MarksKey(route))},
+		{"keep the marks of the scans, and which digest was told", t.key(messages.MarksKey(route), messages.DigestKey(route))},
 		{"forget the records of files that the source no longer lists", t.key(route + ".*.*.*.*")},
 		{"put on record what an operator or a schedule orders", t.key(messages.AuditPrefix(route) + ".*")},
 	}

@@ -325,7 +325,7 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		}
 		take    = []string{"$JS.API.CONSUMER.MSG.NEXT.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.MSG.NEXT.FOCUS_FILES.copiers-backfill", "$JS.ACK.FOCUS_FILES.copiers-live.1.1.1.1.1"}
 		queue   = []string{"focus.files.live.main.x", "focus.files.backfill.main.x"}
-		marks   = []string{"$KV.focus_state.main.scan"}
+		marks   = []string{"$KV.focus_state.main.scan", "$KV.focus_state.main.digest"}
 		notes   = []string{"$KV.focus_state.main.upload.x"}
 		records = append(notes, "$KV.focus_state.main.2026.03.01.x")
 		audit   = []string{"$KV.focus_state.main.audit.x"}
