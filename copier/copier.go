@@ -58,6 +58,11 @@ type Copier struct {
 	DeadAfter time.Duration
 	// Grace is how long copies in flight may go on after the end of Run's context.
 	Grace time.Duration
+	// Inspect looks at the reports that pass; nil of nobody does, which costs nothing.
+	Inspect *Inspection
+	// HoldChanged lets an operator decide before a delivered file is replaced by other
+	// bytes, instead of replacing it.
+	HoldChanged bool
 	// Observe is told what happens, from any goroutine; may be nil.
 	Observe func(Event)
 	// Violated is told of what must never happen, from any goroutine; may be nil.
@@ -373,6 +378,7 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	j.succeed(r.Copy)
 	return c.write(j, r)
 }
 
@@ -416,6 +422,11 @@ func (c *Copier) newRecord(j *job, s messages.Status) messages.Record {
 // be made again.
 func (c *Copier) write(j *job, r messages.Record) (done bool, err error) {
 	raw, err := r.Encode()
+	if err != nil && r.Copy != nil { // for the statistics alone no copy is made again
+		slim := *r.Copy
+		slim.Statistics, slim.Replaced, r.Copy = nil, nil, &slim
+		raw, err = r.Encode()
+	}
 	if err != nil {
 		return false, err
 	}
@@ -476,5 +487,8 @@ func (c *Copier) finished(j *job, r messages.Record) {
 	elapsed := time.Since(j.started)
 	j.log.Info("transfer complete", "key", r.Copy.Key, "bytes", r.Object.Size, "how", r.Copy.How,
 		"verified", r.Copy.Verified, "elapsed", elapsed.Round(time.Millisecond), "bytes_per_second", int64(float64(r.Object.Size)/elapsed.Seconds()))
+	if r.Copy.How == messages.HowCopied {
+		c.remark(j, r.Copy.Statistics)
+	}
 	c.tell(Event{Kind: Finished, job: j, Record: r})
 }

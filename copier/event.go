@@ -11,15 +11,16 @@ type Kind string
 
 // The kinds, in the order in which a file can go through them.
 const (
-	Started  Kind = "started"  // bytes begin to move
-	Progress Kind = "progress" // some have moved
-	Finished Kind = "finished" // copied, adopted or recorded: see Record.Copy.How
-	Skipped  Kind = "skipped"  // nothing was to be done
-	Vanished Kind = "vanished" // the source no longer has it
-	Retrying Kind = "retrying" // failed, tried again after Delay
-	Held     Kind = "held"     // failed because a side is down; no attempt counted
-	Died     Kind = "died"     // given up
-	Returned Kind = "returned" // not decided here: left to the queue, or to the worker who has it now
+	Started   Kind = "started"   // bytes begin to move
+	Progress  Kind = "progress"  // some have moved
+	Inspected Kind = "inspected" // read as a report, or given up; the copy may yet fail
+	Finished  Kind = "finished"  // copied, adopted or recorded: see Record.Copy.How
+	Skipped   Kind = "skipped"   // nothing was to be done
+	Vanished  Kind = "vanished"  // the source no longer has it
+	Retrying  Kind = "retrying"  // failed, tried again after Delay
+	Held      Kind = "held"      // failed because a side is down; no attempt counted
+	Died      Kind = "died"      // given up
+	Returned  Kind = "returned"  // not decided here: left to the queue, or to the worker who has it now
 )
 
 // An Event is what happened to one file. It is given away while the work waits:
@@ -35,6 +36,8 @@ type Event struct {
 	Record messages.Record // where the ledger was written
 	Err    error
 	Delay  time.Duration
+	// Spent is what Inspected took of a processor.
+	Spent time.Duration
 
 	job *job
 }

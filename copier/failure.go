@@ -83,7 +83,7 @@ func (c *Copier) retry(j *job, err error) *Verdict {
 
 func (c *Copier) isDead(r messages.Record) bool {
 	switch {
-	case r.Class == messages.Refused:
+	case r.Class == messages.Refused || r.Class == messages.InvalidGzip || r.Class == messages.Held:
 		return true
 	case r.Mismatches >= maxMismatches:
 		return true

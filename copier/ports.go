@@ -31,6 +31,8 @@ type Meta struct {
 	Name   string // of the source object
 	ETag   string // of the source object
 	CRC32C string // base64; empty where it is not known before the bytes are
+	// Statistics go along where that is wanted and they are known and complete.
+	Statistics *messages.Statistics
 }
 
 // Stored is what a destination tells of an object.
@@ -80,6 +82,16 @@ type Parts interface {
 	// After nil it is durable and has the returned, never empty, etag. NoUpload can
 	// mean that an earlier Complete worked and its answer was lost.
 	Complete(ctx context.Context, key, id string, parts []Part, size int64, crc32c string) (etag string, err error)
+}
+
+// An Inspector reads what reports say of themselves.
+type Inspector interface {
+	// Inspect reads r, the stored bytes of one report, to its end and tells what it
+	// found. Where r fails with another error than io.EOF, that is why the rest was
+	// skipped, word for word, and Inspect returns within moments. It holds no more
+	// memory than its statistics take when it has returned, is called for several files at
+	// the same time, and a panic of it costs nothing but the statistics.
+	Inspect(r io.Reader) messages.Statistics
 }
 
 // A Delivery is one message, lent to this worker for the ack wait.

@@ -36,6 +36,9 @@ func (c *Copier) send(j *job, body io.Reader) (*messages.FileCopied, error) {
 	if err := c.guardKey(j); err != nil {
 		return nil, err
 	}
+	if err := c.hold(j, ""); err != nil { // by what is declared
+		return nil, err
+	}
 	j.log.Info("transferring", "key", j.report.Key, "bytes", j.object.Size)
 	c.tell(Event{Kind: Started, job: j})
 	in := &intake{body: body, left: j.object.Size, sums: newSums(j.object), moved: func(n int) {
@@ -83,15 +86,27 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 	if err != nil {
 		return nil, err
 	}
+	if err := c.hold(j, crc); err != nil {
+		return nil, err
+	}
+	j.moving(partTime)
+	look := c.look(j, buf) // beside the request
+	defer look.end()
+	meta := c.meta(j, crc)
+	if meta.Statistics, err = look.before(j); err != nil {
+		return nil, err
+	}
 	if err := j.fresh(); err != nil {
 		return nil, err
 	}
 	j.moving(partTime)
-	etag, err := c.Objects.Put(j.ctx, j.report.Key, buf, c.meta(j, crc)) // the commit
+	etag, err := c.Objects.Put(j.ctx, j.report.Key, buf, meta) // the commit
 	if etag, err = c.confirmed(j, etag, err); err != nil {
 		return nil, err
 	}
-	return c.receipt(j, etag, crc, verified, messages.HowCopied), nil
+	copied = c.receipt(j, etag, crc, verified, messages.HowCopied)
+	copied.Statistics = look.outcome(statisticsTime)
+	return copied, nil
 }
 
 func (c *Copier) meta(j *job, crc32c string) Meta {
@@ -111,12 +126,22 @@ func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
 			j.log.Warn("the finished upload could not be struck from the ledger", "err", err)
 		}
 	}()
+	in.look = c.look(j, nil)
+	defer in.look.end()
 	parts, err := c.sendAll(j, in, up.ID)
 	if err != nil {
 		return nil, err
 	}
 	crc, verified, err := in.finish(j.object)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.hold(j, crc); err != nil {
+		return nil, err
+	}
+	in.look.pastAll()
+	j.moving(partTime)
+	if _, err := in.look.before(j); err != nil {
 		return nil, err
 	}
 	if err := j.fresh(); err != nil {
@@ -130,7 +155,9 @@ func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
 		}
 	}
 	completed = true
-	return c.receipt(j, etag, crc, verified, messages.HowCopied), nil
+	copied := c.receipt(j, etag, crc, verified, messages.HowCopied)
+	copied.Statistics = in.look.outcome(statisticsTime)
+	return copied, nil
 }
 
 // confirm asks, after a Complete whose answer was lost or unclear, whether the
@@ -194,6 +221,7 @@ type intake struct {
 	left  int64
 	sums  sums
 	moved func(n int)
+	look  *look // of a file that is sent in parts; nil where nobody looks
 }
 
 // fill reads len(buf) bytes. A body that ends before is a Length fault, whether
@@ -204,6 +232,7 @@ func (in *intake) fill(buf []byte) error {
 		n, in.left = n+m, in.left-int64(m)
 		if m > 0 {
 			in.moved(m)
+			in.look.pass(buf[n-m : n])
 		}
 		switch {
 		case err == io.EOF && n < len(buf):
