@@ -38,18 +38,6 @@ func copied() *messages.FileCopied {
 	}
 }
 
-func statistics() *messages.Statistics {
-	return &messages.Statistics{
-		Gzip: messages.GzipValid, Members: 1, Bytes: 9_876_543, Rows: 12_345, Corrections: 6,
-		Sums: []messages.Sum{
-			{Period: "2024-11", Currency: "EUR", Billed: "0.30000000000000000001", Effective: "0.3"},
-			{Period: "2024-11", Currency: "USD", Billed: "-1234.5", Effective: "0"},
-		},
-		First: at(0).Truncate(time.Hour), Last: at(1).Truncate(time.Hour), Accounts: 3, Services: 12,
-		Missing: []string{"Region"}, Unknown: []string{"x_oci_Region"}, Problems: []string{"it is odd"}, Skipped: "something was",
-	}
-}
-
 // golden compares got with a file of testdata, or rewrites it with -update.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
@@ -119,18 +107,12 @@ func formats() []format {
 		Ordered: 2, Full: at(1), Claimed: at(7), ClaimedBy: "host-2/9",
 		Differences: []messages.Deviation{{Mark: "+", Day: "2024-11-28", Object: object().Name, Key: copied().Key, Why: "it is not at the destination"}},
 	}
-	counted := done
-	counted.Copy = copied()
-	counted.Copy.Statistics, counted.Copy.Replaced = statistics(), &messages.Earlier{
-		ETag: "0a7e9d43", Size: 1_234_000, CRC32C: "yZRlqg==", At: at(1), Statistics: &messages.Statistics{Gzip: "it ends early, in member 1", Rows: 5},
-	}
 	digest := messages.DigestNote{Schema: 1, Until: at(6), By: "host-1/7", At: at(7)}
 	record := decoder(messages.DecodeRecord)
 	return []format{
 		{"verification.v1.json", verification, verification.Encode, decoder(messages.DecodeVerification)},
 		{"discovered.v1.json", message, message.Encode, decoder(messages.DecodeDiscovered)},
 		{"record-copied.v1.json", done, done.Encode, record},
-		{"record-counted.v1.json", counted, counted.Encode, record},
 		{"record-retrying.v1.json", retrying, retrying.Encode, record},
 		{"record-failed.v1.json", failed, failed.Encode, record},
 		{"record-due.v1.json", due, due.Encode, record},
@@ -158,38 +140,6 @@ func TestGoldenFormats(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, f.value) {
 			t.Errorf("%s decodes to\n%+v, %v, want\n%+v", f.file, got, err, f.value)
 		}
-	}
-}
-
-// TestTheVersionBeforeReadsWhatThisOneWrites: to a reader that knows of no statistics,
-// a record that has them says the same as one without.
-func TestTheVersionBeforeReadsWhatThisOneWrites(t *testing.T) {
-	type copy struct {
-		Key, ETag, CRC32C, MD5, Verified, How string
-		Size                                  int64
-		At                                    time.Time
-		Seconds                               float64
-	}
-	type record struct {
-		Schema, Epoch, Generation int
-		Status                    messages.Status
-		Object                    messages.Object
-		Copy                      *copy
-		Worker, Trace             string
-		At                        time.Time
-	}
-	var with, without record
-	for file, r := range map[string]*record{"record-counted.v1.json": &with, "record-copied.v1.json": &without} {
-		b, err := os.ReadFile(filepath.Join("testdata", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(b, r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if with.Copy == nil || with.Copy.Key == "" || !reflect.DeepEqual(with, without) {
-		t.Errorf("the version before reads\n%+v, %+v, want\n%+v, %+v", with, with.Copy, without, without.Copy)
 	}
 }
 

@@ -1,0 +1,356 @@
+package copier
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"oracle-focus-agent/messages"
+)
+
+const (
+	// statisticsTime is how long a finished copy waits for its statistics. The largest
+	// file that is sent whole takes a third of a second to read, and of a larger one
+	// little is left to read at its end; what is not read after this has to share the
+	// processor with too much else, and the slot has better to do.
+	statisticsTime = 2 * time.Second
+	// blockSize and maxBlocks bound what of larger files waits to be read, over all
+	// slots: one part of 8 MiB, which a fast source may bring at once.
+	blockSize = 64 << 10
+	maxBlocks = 128
+	// oddRest is how long the same oddity is not a warning again: where one report has
+	// another column, all of them have.
+	oddRest = time.Hour
+)
+
+// Why statistics are not complete, in the words that stand in them.
+var (
+	errBehind = errors.New("reading it fell behind the copy, which does not wait")
+	errLate   = errors.New("reading it took too long after the copy, which does not wait")
+	errUnread = errors.New("the copy failed")
+)
+
+// An Inspection looks at the bytes of reports while they pass. The copies do not wait
+// for it, but where a setting wants to know before the commit: it has at most half of
+// the processors, a bounded memory, and what it cannot keep up with it lets go by,
+// which the statistics then say.
+type Inspection struct {
+	Inspector Inspector
+	// Required lets nothing become visible that is not shown to be valid gzip.
+	Required bool
+	// Metadata sends the statistics of a file that is sent whole along with it.
+	Metadata bool
+
+	turns  chan struct{} // to compute
+	blocks chan struct{} // to hold bytes of larger files
+	spare  sync.Pool     // of *[]byte of blockSize
+	odd    stamps
+}
+
+// NewInspection makes one for all copies of a process.
+func NewInspection(i Inspector) *Inspection {
+	return &Inspection{
+		Inspector: i,
+		turns:     make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		blocks:    make(chan struct{}, maxBlocks),
+	}
+}
+
+// A look is the inspection of one file. It is used by the goroutine of the copy, but
+// for what the reading goroutine has, which ends before end returns.
+type look struct {
+	*Inspection
+	ctx    context.Context // ends where the rest is not to be read
+	cancel context.CancelCauseFunc
+	done   chan struct{}       // closed when stats, spent and err are set
+	gone   sync.WaitGroup      // of the reading goroutine
+	stats  messages.Statistics // what was found
+	spent  time.Duration       // computing
+	err    error               // of a panic
+	ended  func(spent time.Duration)
+
+	queue   chan *[]byte // of a file that passes in parts; nil of one that is there as a whole
+	filling *[]byte      // not yet in the queue
+	passed  bool         // the queue is closed
+
+	// Of the reading goroutine:
+	rest   []byte
+	block  *[]byte // that rest is of
+	inside bool    // it has a turn
+	since  time.Time
+}
+
+// look begins to inspect the file of j: whole, or the bytes that are told to pass. It is
+// nil, which is fit for every call, where nobody wants to know.
+func (c *Copier) look(j *job, whole []byte) *look {
+	if c.Inspect == nil {
+		return nil
+	}
+	l := &look{Inspection: c.Inspect, done: make(chan struct{}), rest: whole}
+	l.ctx, l.cancel = context.WithCancelCause(j.ctx)
+	l.ended = func(spent time.Duration) { c.tell(Event{Kind: Inspected, job: j, Spent: spent}) }
+	if whole == nil {
+		l.queue = make(chan *[]byte, maxBlocks+1)
+	}
+	l.gone.Go(func() {
+		l.err = c.guard(j.log, func() error {
+			defer l.leave()
+			if err := l.enter(); err != nil {
+				l.stats.Skipped = err.Error()
+				return nil
+			}
+			l.stats = l.Inspector.Inspect(l)
+			return nil
+		})
+		if l.err != nil {
+			l.stats = messages.Statistics{Skipped: "reading it failed by a fault of this program"}
+		}
+		l.cancel(nil) // what still passes is of no interest
+		close(l.done)
+		l.drain()
+	})
+	return l
+}
+
+// enter waits for a turn.
+func (l *look) enter() error {
+	select {
+	case l.turns <- struct{}{}:
+		l.inside, l.since = true, time.Now()
+		return nil
+	case <-l.ctx.Done():
+		return context.Cause(l.ctx)
+	}
+}
+
+// leave gives the turn back.
+func (l *look) leave() {
+	if l.inside {
+		<-l.turns
+		l.inside, l.spent = false, l.spent+time.Since(l.since)
+	}
+}
+
+// Read is for the inspector. Each time another file has its turn.
+func (l *look) Read(p []byte) (int, error) {
+	l.leave()
+	err := l.more()
+	if err == nil {
+		err = l.enter()
+	}
+	if err != nil {
+		return 0, err
+	}
+	n := copy(p, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
+}
+
+// more makes sure that there is something in rest.
+func (l *look) more() error {
+	switch {
+	case l.ctx.Err() != nil:
+		return context.Cause(l.ctx)
+	case len(l.rest) > 0:
+		return nil
+	case l.queue == nil:
+		return io.EOF
+	}
+	l.release()
+	select {
+	case block, ok := <-l.queue:
+		if !ok {
+			return io.EOF
+		}
+		l.block, l.rest = block, *block
+		return nil
+	case <-l.ctx.Done():
+		return context.Cause(l.ctx)
+	}
+}
+
+// release gives the present block back.
+func (l *look) release() {
+	if l.block != nil {
+		l.spare.Put(l.block)
+		l.block, l.rest = nil, nil
+		<-l.blocks
+	}
+}
+
+// drain gives back what was not read, until nothing more passes.
+func (l *look) drain() {
+	l.release()
+	if l.queue != nil {
+		for l.block = range l.queue {
+			l.release()
+		}
+	}
+}
+
+// pass shows the next bytes of the file. Where they cannot be kept for as long as it
+// takes to read them, none of the rest are, so that the copy goes on; but where the
+// commit depends on them, it waits.
+func (l *look) pass(b []byte) {
+	for l != nil && len(b) > 0 && l.ctx.Err() == nil {
+		if l.filling == nil && !l.take() {
+			return
+		}
+		was := len(*l.filling)
+		n := copy((*l.filling)[was:blockSize], b)
+		*l.filling, b = (*l.filling)[:was+n], b[n:]
+		if was+n == blockSize {
+			l.flush()
+		}
+	}
+}
+
+// take gets room for a block.
+func (l *look) take() bool {
+	select {
+	case l.blocks <- struct{}{}:
+	default:
+		if !l.Required {
+			l.cancel(errBehind)
+			return false
+		}
+		select {
+		case l.blocks <- struct{}{}:
+		case <-l.ctx.Done():
+			return false
+		}
+	}
+	if block, ok := l.spare.Get().(*[]byte); ok {
+		*block = (*block)[:0]
+		l.filling = block
+	} else {
+		l.filling = new(make([]byte, 0, blockSize))
+	}
+	return true
+}
+
+// flush never waits: the queue has room for every block that there is.
+func (l *look) flush() {
+	if l.filling != nil {
+		l.queue <- l.filling
+		l.filling = nil
+	}
+}
+
+// pastAll says that every byte of the file has passed, or that no more will.
+func (l *look) pastAll() {
+	if l != nil && l.queue != nil && !l.passed {
+		l.flush()
+		l.passed = true
+		close(l.queue)
+	}
+}
+
+// outcome waits for what was found, until the copy is over, and at most for limit where
+// there is one.
+func (l *look) outcome(limit time.Duration) *messages.Statistics {
+	if l == nil {
+		return nil
+	}
+	l.pastAll()
+	var late <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-l.done:
+	case <-late:
+		l.cancel(errLate)
+		<-l.done // at the next read
+	}
+	return &l.stats
+}
+
+// end ends the inspection, finished or not, and returns when nothing uses the bytes any more.
+func (l *look) end() {
+	if l == nil {
+		return
+	}
+	l.cancel(errUnread)
+	l.pastAll()
+	l.gone.Wait()
+	l.ended(l.spent)
+}
+
+// before is what is to be known of a file before its commit: whether it may be
+// committed, and the statistics that go with it, if any.
+func (l *look) before(j *job) (*messages.Statistics, error) {
+	switch {
+	case l == nil:
+		return nil, nil
+	case l.Required:
+		s := l.outcome(0)
+		if err := l.valid(j, s); err != nil {
+			return nil, err
+		}
+	case l.Metadata && l.queue == nil:
+		l.outcome(statisticsTime)
+	}
+	if !l.Metadata || l.queue != nil || !l.stats.Complete() {
+		return nil, nil
+	}
+	return &l.stats, nil
+}
+
+func (l *look) valid(j *job, s *messages.Statistics) error {
+	switch {
+	case j.ctx.Err() != nil: // it was not read to its end
+		return context.Cause(j.ctx)
+	case l.err != nil:
+		return l.err
+	case s.Gzip == messages.GzipValid:
+		return nil
+	}
+	return &messages.Fault{Class: messages.InvalidGzip, Side: messages.Source, Op: "inspect " + j.object.Name,
+		Err:    fmt.Errorf("it is not shown to be a valid gzip file: %s", cmp.Or(s.Gzip, s.Skipped)),
+		Remedy: "see what the source holds; integrity.require_valid_gzip false and `failed retry` deliver it as it is"}
+}
+
+// stamps are when each kind of oddity was last a warning.
+type stamps struct{ gzip, skipped, columns stamp }
+
+// remark logs what is odd about a report, in one line. What is wrong with its rows is a
+// warning each time; of what all reports are likely to share, one an hour is.
+func (c *Copier) remark(j *job, s *messages.Statistics) {
+	if s == nil || c.Inspect == nil {
+		return
+	}
+	level, args := slog.LevelDebug-1, []any{}
+	add := func(at *stamp, odd bool, more ...any) {
+		if !odd {
+			return
+		}
+		args = append(args, more...)
+		if at != nil && at.within(oddRest) {
+			level = max(level, slog.LevelDebug)
+			return
+		}
+		level = slog.LevelWarn
+		if at != nil {
+			at.set()
+		}
+	}
+	odd := &c.Inspect.odd
+	add(&odd.gzip, s.Gzip != "" && s.Gzip != messages.GzipValid, "gzip", s.Gzip)
+	add(&odd.skipped, s.Skipped != "", "skipped", s.Skipped)
+	if s.Gzip == "" || s.Gzip == messages.GzipValid {
+		add(&odd.columns, len(s.Missing)+len(s.Unknown) > 0, "missing", s.Missing, "unknown", s.Unknown)
+		add(nil, len(s.Problems) > 0, "problems", s.Problems)
+	}
+	if level >= slog.LevelDebug {
+		j.log.Log(j.ctx, level, "the report is odd, and was copied as it is", args...)
+	}
+}
