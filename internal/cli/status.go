@@ -37,7 +37,7 @@ type fleet struct {
 // status asks the running agent; where none answers it shows what the last one
 // wrote. It never starts anything.
 func (a *app) status(ctx context.Context, asJSON bool) error {
-	cfg, err := a.read(config.Options{Incomplete: true})
+	cfg, err := a.locate()
 	if err != nil {
 		return err
 	}
@@ -138,6 +138,9 @@ func printStatus(out io.Writer, s agent.Status) error {
 		if sc.Dead+sc.TooLarge > 0 {
 			row("failed", "%d given up (`failed list` says why), %d too large", sc.Dead, sc.TooLarge)
 		}
+	}
+	if v := s.Verification; v != nil {
+		row("verified", "%s", verifiedLine(*v))
 	}
 	if s.Running {
 		if s.NextScan.IsZero() {

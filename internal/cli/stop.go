@@ -58,9 +58,22 @@ func (a *app) stop(ctx context.Context, pidFile string, wait time.Duration) erro
 	return nil
 }
 
-// find reads as much of the configuration as tells where the agent of this host is.
-func (a *app) find() (*config.Config, error) {
+// locate reads as much of the configuration as tells where the agent is. What is wrong
+// elsewhere is a warning: an agent goes on with the values of before, and must be found.
+func (a *app) locate() (*config.Config, error) {
 	cfg, err := a.read(config.Options{Incomplete: true})
+	if wrong, ok := errors.AsType[*config.Error](err); ok && wrong.Located() != nil {
+		for _, p := range wrong.Problems {
+			fmt.Fprintf(a.env.Stderr, "warning: %v\n", p)
+		}
+		return wrong.Located(), nil
+	}
+	return cfg, err
+}
+
+// find is locate for what there is on this host only.
+func (a *app) find() (*config.Config, error) {
+	cfg, err := a.locate()
 	if err != nil {
 		return nil, err
 	}

@@ -80,9 +80,24 @@ func Load(opts Options) (*Config, []Warning, error) {
 	}
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, inFileOrder)
-		return nil, l.warnings, &Error{l.problems}
+		return nil, l.warnings, &Error{l.problems, l.located()}
 	}
 	return l.cfg, l.warnings, nil
+}
+
+// located is the configuration where each problem is in the value of a known key, and
+// of none that tells where an agent is: an unknown key may be such a one, mistyped.
+func (l *loader) located() *Config {
+	for _, p := range l.problems {
+		section, _, _ := strings.Cut(p.Key, ".")
+		if _, known := l.field(p.Key); !known || section == "state" || section == "nats" || p.Key == "oci.name" {
+			return nil
+		}
+	}
+	if l.unread {
+		return nil
+	}
+	return l.cfg
 }
 
 func newLoader(opts Options) *loader {

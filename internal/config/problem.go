@@ -44,7 +44,15 @@ func (p Problem) where() string {
 }
 
 // Error is every problem that was found. It has at least one.
-type Error struct{ Problems []Problem }
+type Error struct {
+	Problems []Problem
+	located  *Config
+}
+
+// Located is the configuration with what is wrong left out, where all of that is in
+// values that do not tell which agent is meant; else nil. It serves to look at an
+// agent and to stop it, never to start one.
+func (e *Error) Located() *Config { return e.located }
 
 // Error is one line for each problem.
 func (e *Error) Error() string {
