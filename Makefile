@@ -2,6 +2,10 @@
 .DEFAULT_GOAL := help
 GO ?= go
 TOOLS := bin/versitygw bin/nats bin/staticcheck
+# All that is built, looked at or put into an image is compiled in one way, and so
+# once; only the race detector needs another.
+STATIC := CGO_ENABLED=0 GOFLAGS='$(strip $(GOFLAGS) -trimpath)'
+BUILD := $(STATIC) $(GO)
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 DEMO := $(COMPOSE) --env-file deploy/demo.env
@@ -17,7 +21,7 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
 build: ## build the three programs into bin/
-	CGO_ENABLED=0 $(GO) build $(STAMP) -trimpath -o bin/ ./cmd/...
+	$(BUILD) build $(STAMP) -o bin/ ./cmd/...
 
 demo: build ## show the main job: thirty days of reports from OCI to S3, no account needed
 	bin/oracle-focus-agent demo
@@ -28,9 +32,9 @@ test: bin/versitygw bin/nats bin/promtool ## run the whole suite with the race d
 
 check: bin/staticcheck ## gofmt, go vet, staticcheck, go fix, go mod tidy: all must be silent
 	@test -z "$$(gofmt -l *.go cmd copier internal messages scanner)" || { gofmt -d *.go cmd copier internal messages scanner; exit 1; }
-	$(GO) vet ./...
-	bin/staticcheck ./...
-	$(GO) fix -diff ./...
+	$(BUILD) vet ./...
+	$(STATIC) bin/staticcheck ./...
+	$(BUILD) fix -diff ./...
 	$(GO) mod tidy -diff
 
 # The program of an earlier commit, which a shallow clone does not have.
@@ -50,7 +54,7 @@ fuzz: ## fuzz each decoder and encoder for ten seconds
 
 # Programs that the tests use, at the versions pinned in internal/tools.
 $(TOOLS): internal/tools/go.mod
-	cd internal/tools && $(GO) build -o ../../bin/ $$(awk '/^tool \(/{f=1;next} /^\)/{f=0} f' go.mod | grep /$(@F)$$)
+	cd internal/tools && $(BUILD) build -ldflags '-s -w' -o ../../bin/ $$(awk '/^tool \(/{f=1;next} /^\)/{f=0} f' go.mod | grep /$(@F)$$)
 
 # Prometheus's own judge of rules, from Debian's package; nothing is installed. Without
 # it the tests go on and say so.
@@ -68,13 +72,13 @@ image: image-context ## build the two container images; needs Docker, and no ima
 	@docker images --filter reference='oracle-focus-agent*' --format '{{.Repository}}:{{.Tag}} {{.Size}}'
 
 # What the images hold: static programs, and the directories that volumes are mounted on.
-image-context:
+image-context: bin/nats
 	rm -rf bin/image
 	mkdir -p $(addprefix bin/image/root/,data simulator etc/ssl/certs $(addprefix keys/,ca server scanner copier agent viewer admin system))
 	cp $(CA_BUNDLE) bin/image/root/etc/ssl/certs/ca-certificates.crt
-	CGO_ENABLED=0 $(GO) build $(STAMP) -trimpath -ldflags '-s -w' -o bin/image/ ./cmd/oracle-focus-agent
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/image/ github.com/nats-io/nats-server/v2
-	cd internal/tools && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../bin/image/ github.com/nats-io/natscli/nats
+	cp bin/nats bin/image/nats
+	$(BUILD) build $(STAMP) -ldflags '-s -w' -o bin/image/ ./cmd/oracle-focus-agent
+	$(BUILD) build -ldflags '-s -w' -o bin/image/ github.com/nats-io/nats-server/v2
 
 up: image ## start the stack with a simulated OCI and S3: no account needed
 	$(DEMO) up -d --remove-orphans
@@ -88,7 +92,7 @@ down: ## stop the stack of `make up` and remove its data
 e2e: ## run the stack in containers; scale, kill, cut off and restart it under load (4 minutes)
 	@mkdir -p bin && rm -f bin/e2e.txt
 	@! docker info >/dev/null 2>&1 || $(MAKE) --no-print-directory image
-	$(GO) test -c -o bin/e2e.test ./internal/e2e
+	$(BUILD) test -c -o bin/e2e.test ./internal/e2e
 	cd internal/e2e && E2E=$(CURDIR)/bin/e2e.txt $(CURDIR)/bin/e2e.test -test.v -test.timeout 10m
 	@cat bin/e2e.txt
 
