@@ -314,6 +314,10 @@ var badFiles = []struct {
 		want: "FOCUS_ALERTS_HEARTBEAT_URL: alerts.heartbeat_url: the value is not an address; fix: write it as https://host/path\n" +
 			"FOCUS_ALERTS_WEBHOOK_URL: alerts.webhook_url: the value would go over the network in the clear; fix: use https://, or set advanced.allow_insecure_endpoint to true in a network you trust",
 	},
+	{name: "integrity", yaml: "integrity:\n  changed: keep\n  statistics: false\n  metadata: true\n  require_valid_gzip: true\n",
+		want: `config.yaml:2:3: integrity.changed: "keep" is not known; fix: use replace or hold` + "\n" +
+			`config.yaml:4:3: integrity.metadata: "true" needs integrity.statistics, which is false; fix: set both, or only integrity.statistics to false` + "\n" +
+			`config.yaml:5:3: integrity.require_valid_gzip: "true" needs integrity.statistics, which is false; fix: set both, or only integrity.statistics to false`},
 	{name: "verification", yaml: "verify:\n  interval: 31d\n  absent: ingest\n",
 		want: `config.yaml:2:3: verify.interval: "31d" is not a duration; fix: write seconds (600) or a duration such as 10m or 1h30m` + "\n" +
 			`config.yaml:3:3: verify.absent: "ingest" is not known; fix: did you mean ingested? use missing or ingested`},

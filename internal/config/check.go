@@ -176,6 +176,11 @@ func (l *loader) checkTogether() {
 		l.refuse("advanced.chunk_size_bytes", "is too small for max_file_size_gb: an upload has at most 10000 parts",
 			fmt.Sprintf("use at least %d", limit/10000+1))
 	}
+	for key, on := range map[string]bool{"integrity.require_valid_gzip": c.Integrity.RequireValidGzip, "integrity.metadata": c.Integrity.Metadata} {
+		if on && !c.Integrity.Statistics {
+			l.refuse(key, "needs integrity.statistics, which is false", "set both, or only integrity.statistics to false")
+		}
+	}
 	l.checkKeys()
 	if (c.NATS.TLS.Cert == "") != (c.NATS.TLS.Key == "") {
 		key, other := "nats.tls.cert", "nats.tls.key"

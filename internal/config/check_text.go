@@ -69,6 +69,7 @@ func (l *loader) checkWords() {
 	l.choice("s3.sse", c.S3.SSE)
 	l.choice("s3.acl", c.S3.ACL)
 	l.choice("nats.manage", c.NATS.Manage)
+	l.choice("integrity.changed", c.Integrity.Changed)
 	l.choice("verify.absent", c.Verify.Absent)
 	l.choice("logging.format", c.Logging.Style())
 	if _, err := parseLevel(c.Logging.Level); err != nil {
@@ -89,6 +90,8 @@ func choices(key string) []string {
 		return []string{"private", "bucket-owner-full-control", "bucket-owner-read"}
 	case "alerts.email.tls":
 		return []string{"starttls", "implicit", "none"}
+	case "integrity.changed":
+		return []string{"replace", "hold"}
 	case "verify.absent":
 		return []string{"missing", "ingested"}
 	case "nats.manage":

@@ -15,18 +15,19 @@ package config
 // check.go: the file, the environment and the documentation follow from the
 // tags.
 type Config struct {
-	OCI      OCI      `yaml:"oci" split_words:"true" desc:"The source: Oracle's bucket of FOCUS reports"`
-	S3       S3       `yaml:"s3" split_words:"true" desc:"The destination: Umbrella's bucket"`
-	Agent    Agent    `yaml:"agent" split_words:"true" desc:"How often and how much"`
-	Retry    Retry    `yaml:"retry" split_words:"true" desc:"After a failure"`
-	Logging  Logging  `yaml:"logging" split_words:"true" desc:"Where log lines go and how they look"`
-	State    State    `yaml:"state" split_words:"true" desc:"What the agent keeps on disk"`
-	NATS     NATS     `yaml:"nats" split_words:"true" desc:"Queue and ledger"`
-	Naming   Naming   `yaml:"naming" split_words:"true" desc:"Names at the destination, below s3.bucket_path"`
-	HTTP     HTTP     `yaml:"http" split_words:"true" desc:"The listener for probes and metrics"`
-	Verify   Verify   `yaml:"verify" split_words:"true" desc:"Comparison of source, ledger and destination"`
-	Alerts   Alerts   `yaml:"alerts" split_words:"true" desc:"Who is told how it goes"`
-	Advanced Advanced `yaml:"advanced" split_words:"true" desc:"What few installations change"`
+	OCI       OCI       `yaml:"oci" split_words:"true" desc:"The source: Oracle's bucket of FOCUS reports"`
+	S3        S3        `yaml:"s3" split_words:"true" desc:"The destination: Umbrella's bucket"`
+	Agent     Agent     `yaml:"agent" split_words:"true" desc:"How often and how much"`
+	Retry     Retry     `yaml:"retry" split_words:"true" desc:"After a failure"`
+	Logging   Logging   `yaml:"logging" split_words:"true" desc:"Where log lines go and how they look"`
+	State     State     `yaml:"state" split_words:"true" desc:"What the agent keeps on disk"`
+	NATS      NATS      `yaml:"nats" split_words:"true" desc:"Queue and ledger"`
+	Naming    Naming    `yaml:"naming" split_words:"true" desc:"Names at the destination, below s3.bucket_path"`
+	HTTP      HTTP      `yaml:"http" split_words:"true" desc:"The listener for probes and metrics"`
+	Integrity Integrity `yaml:"integrity" split_words:"true" desc:"What is read of the reports while they are copied"`
+	Verify    Verify    `yaml:"verify" split_words:"true" desc:"Comparison of source, ledger and destination"`
+	Alerts    Alerts    `yaml:"alerts" split_words:"true" desc:"Who is told how it goes"`
+	Advanced  Advanced  `yaml:"advanced" split_words:"true" desc:"What few installations change"`
 
 	file    string
 	origins map[string]source
@@ -139,6 +140,14 @@ type HTTP struct {
 	Listen string `yaml:"listen" split_words:"true" desc:"host:port of /livez, /readyz and /metrics, such as 127.0.0.1:9464; port 0: any free one; empty: off"`
 }
 
+// Integrity is what is read of the reports while they are copied.
+type Integrity struct {
+	Statistics       bool   `yaml:"statistics" split_words:"true" desc:"read each report while it is copied: gzip, columns, rows, sums of costs; false: not a byte of it"`
+	RequireValidGzip bool   `yaml:"require_valid_gzip" split_words:"true" desc:"give up files that are not valid gzip instead of copying them as they are"`
+	Metadata         bool   `yaml:"metadata" split_words:"true" desc:"send rows, sums and times along as metadata of the objects, of files up to advanced.chunk_size_bytes"`
+	Changed          string `yaml:"changed" split_words:"true" desc:"what becomes of a delivered file that has other bytes now: replace it, or hold it until failed retry or failed discard"`
+}
+
 // Verify is the comparison of the source, the ledger and the destination.
 type Verify struct {
 	Interval Duration `yaml:"interval" split_words:"true" desc:"time between two comparisons that scanners make by themselves; once a week it is of all days; 0: none"`
@@ -184,15 +193,16 @@ type Advanced struct {
 // cannot have a default: oci.bucket and s3.bucket_path.
 func Default() *Config {
 	return &Config{
-		OCI:     OCI{Profile: "DEFAULT", Namespace: "bling", Prefix: "FOCUS Reports/", Auth: "api_key", Name: "main"},
-		Agent:   Agent{PollInterval: 600 * second, LookbackDays: 35, MaxConcurrentTransfers: 3, DaemonMode: true},
-		Retry:   defaultRetry(),
-		Logging: Logging{Level: "INFO", MaxSizeMB: 100, BackupCount: 5, Format: "text"},
-		State:   State{File: "./state/state.json", RetentionDays: 30},
-		NATS:    NATS{Prefix: "focus", InboxPrefix: "_INBOX", Service: true, Replicas: 1, AckWait: 300 * second},
-		Naming:  Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
-		Verify:  Verify{Interval: 24 * 3600 * second, Absent: "missing"},
-		Alerts:  Alerts{WebhookAfter: 60 * second, Email: Email{TLS: "starttls"}},
+		OCI:       OCI{Profile: "DEFAULT", Namespace: "bling", Prefix: "FOCUS Reports/", Auth: "api_key", Name: "main"},
+		Agent:     Agent{PollInterval: 600 * second, LookbackDays: 35, MaxConcurrentTransfers: 3, DaemonMode: true},
+		Retry:     defaultRetry(),
+		Logging:   Logging{Level: "INFO", MaxSizeMB: 100, BackupCount: 5, Format: "text"},
+		State:     State{File: "./state/state.json", RetentionDays: 30},
+		NATS:      NATS{Prefix: "focus", InboxPrefix: "_INBOX", Service: true, Replicas: 1, AckWait: 300 * second},
+		Naming:    Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
+		Integrity: Integrity{Statistics: true, Changed: "replace"},
+		Verify:    Verify{Interval: 24 * 3600 * second, Absent: "missing"},
+		Alerts:    Alerts{WebhookAfter: 60 * second, Email: Email{TLS: "starttls"}},
 		Advanced: Advanced{ValidateFileSize: true, MaxFileSizeGB: 5, ChunkSizeBytes: 8 << 20,
 			ValidateChecksum: true, StallTimeout: 30 * second},
 	}

@@ -165,7 +165,7 @@ func TestAgreesWithEnvconfig(t *testing.T) {
 		"alerts.slack_url": "https://a.example.com/d", "alerts.teams_url": "https://a.example.com/e", "alerts.digest_at": "07:00",
 		"alerts.email.from": "focus@example.com", "alerts.email.to": "a@example.com,b@example.com", "alerts.email.tls": "implicit",
 		"naming.date_format": "%Y%m%d", "naming.template": "{date}/{basename}", "advanced.chunk_size_bytes": "6291456", "agent.poll_interval": "61.5", "s3.profile": "",
-		"verify.absent": "ingested",
+		"verify.absent": "ingested", "integrity.changed": "hold", "integrity.statistics": "true",
 	}
 	for _, k := range config.Keys() {
 		value, ok := samples[k.Path]
