@@ -101,9 +101,10 @@ func (r Report) Reduced(v View) Report {
 	r.Files = slices.DeleteFunc(slices.Clone(r.Files), func(f File) bool {
 		return v.Section != "" && v.Section != string(f.Section) || v.ErrorsOnly && f.Section != Failed
 	})
-	r.Days = slices.DeleteFunc(slices.Clone(r.Days), func(d Day) bool {
-		return v.Section != "" && v.Section != "days" || v.ErrorsOnly && d.State != Missing && d.State != Partial
-	})
+	r.Days = orNone(r.shownDays(v))
+	if v.Section != "" && v.Section != "days" {
+		r.Days = []Day{}
+	}
 	return r
 }
 

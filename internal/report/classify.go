@@ -21,7 +21,7 @@ func (b *Builder) classify(e Evidence) File {
 		f.Section, f.Reason = Skipped, IsBeforeUs
 	case r == nil:
 		f.Section, f.Reason, f.Why = Pending, "waiting", "not copied yet"
-	case !r.Done(e.Object, b.Epoch):
+	case !r.Done(e.Object, b.Epoch) && (e.Listed || !r.Status.Final() || r.Epoch != b.Epoch): // what is not listed is the version of the record
 		f.pending(*r, b.Epoch)
 	default:
 		f.done(*r)

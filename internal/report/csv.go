@@ -21,10 +21,7 @@ func (r Report) WriteCSV(w io.Writer, v View) error {
 func (r Report) dayRows(v View) [][]string {
 	rows := [][]string{{"day", "state", "files", "delivered", "inherited", "discarded", "failed", "pending", "bytes", "rows", "corrections",
 		"uncounted", "billed", "effective", "currency", "first_delivery", "last_delivery", "latency_median_seconds", "latency_max_seconds", "why"}}
-	for _, d := range r.Days {
-		if v.ErrorsOnly && d.State != Missing && d.State != Partial {
-			continue
-		}
+	for _, d := range r.shownDays(v) {
 		billed, effective, currency := columns(d.Cost)
 		rows = append(rows, []string{string(d.Day), string(d.State), num(d.Files), num(d.Delivered), num(d.Inherited), num(d.Discarded), num(d.Failed), num(d.Pending),
 			num(d.Bytes), num(d.Rows), num(d.Corrections), num(d.Uncounted), billed, effective, currency,

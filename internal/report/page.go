@@ -51,6 +51,20 @@ type table struct {
 	Name, Caption string
 	Columns       []column
 	Rows          []row
+	// More is how many rows a summary leaves out, Section how to see them.
+	More    int
+	Section string
+}
+
+// summaryRows is how many rows of a list a summary shows.
+const summaryRows = 20
+
+// summed is the table as a summary shows it.
+func (t table) summed(part string) table {
+	if n := len(t.Rows) - summaryRows; n > 0 && t.Name != "Days" {
+		t.Rows, t.More, t.Section = t.Rows[:summaryRows], n, part
+	}
+	return t
 }
 
 type column struct {
@@ -79,11 +93,14 @@ func (r Report) page(v View, whole bool) page {
 		Verdict: r.verdict(), Good: r.good(), Notes: r.Notes, Facts: r.facts(),
 	}
 	add := func(part string, good, detail bool, t table) {
+		if !whole && v.Section == "" {
+			t = t.summed(part)
+		}
 		if v.shows(part, good, detail && !whole) && (len(t.Rows) > 0 || v.Section == part) {
 			p.Tables = append(p.Tables, t)
 		}
 	}
-	add("days", false, false, daysTable(r.Days, v.ErrorsOnly))
+	add("days", false, false, daysTable(r.shownDays(v)))
 	add(string(Failed), false, false, filesTable(Failed, "Failed", "Files that are not at the destination, and why", r.Files))
 	add(string(Pending), true, false, filesTable(Pending, "Pending", "Files that are still to come", r.Files))
 	add(string(Verified), false, false, verifiedTable(r.Verification))
@@ -94,8 +111,24 @@ func (r Report) page(v View, whole bool) page {
 }
 
 func (r Report) good() bool {
-	return r.States[Missing]+r.States[Partial]+r.Totals.Failed+len(r.Differences) == 0 &&
-		(r.Verification == nil || r.Verification.Differ() == 0)
+	return r.Basis == FromListing && r.Totals.Failed+len(r.Differences) == 0 &&
+		(r.Verification == nil || r.Verification.Differ() == 0) && !slices.ContainsFunc(r.Days, r.wrong)
+}
+
+// wrong reports whether a day is not as it should be by now. One that is still filling
+// up is.
+func (r Report) wrong(d Day) bool {
+	return d.State == Missing || d.State == Partial && (d.Failed > 0 || !r.Made.Before(begin(d.Day).Add(closedAfter)))
+}
+
+// shownDays are the days of a view.
+func (r Report) shownDays(v View) (days []Day) {
+	for _, d := range r.Days {
+		if !v.ErrorsOnly || r.wrong(d) {
+			days = append(days, d)
+		}
+	}
+	return days
 }
 
 func (r Report) verdict() string {
@@ -170,13 +203,10 @@ func verified(v *messages.Verification) string {
 		shortTime(v.Started), v.From, v.To, v.Destination, v.Equal, v.Pending, v.Missing, v.OnlyThere, v.Different, v.Errors)
 }
 
-func daysTable(days []Day, errorsOnly bool) table {
+func daysTable(days []Day) table {
 	t := table{Name: "Days", Caption: "What of each report day (UTC) is at the destination",
 		Columns: heads("day", "state", "#files", "#size", "#rows", "#billed", "delivered", "latency", "why")}
 	for _, d := range days {
-		if errorsOnly && d.State != Missing && d.State != Partial {
-			continue
-		}
 		rows := "-"
 		if d.Uncounted < d.Delivered {
 			rows = fmt.Sprint(d.Rows)

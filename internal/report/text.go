@@ -25,6 +25,11 @@ func (p page) text(w io.Writer) error {
 		if err := t.text(w); err != nil {
 			return err
 		}
+		if t.More > 0 {
+			if _, err := fmt.Fprintf(w, "  … and %d more; --section %s lists them all\n", t.More, t.Section); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

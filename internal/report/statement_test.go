@@ -1,0 +1,157 @@
+package report_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"math/rand"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"oracle-focus-agent/internal/report"
+	"oracle-focus-agent/messages"
+)
+
+// october is the evidence of a month with something of each kind.
+func october() []report.Evidence {
+	late := counted(delivered(listed("2026-10-30", 4, 24*6)), 5, sum("2026-10", "USD", "0.25"))
+	late.Record.Copy.Statistics.Corrections = 2
+	changed := counted(delivered(listed("2026-10-12", 5, 6)), 7, sum("2026-10", "USD", "3"))
+	changed.Record.Copy.At = time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+	changed.Record.Copy.Replaced = &messages.Earlier{Size: 900, CRC32C: "old", At: start("2026-10-13"), Statistics: &messages.Statistics{Gzip: messages.GzipValid, Sums: []messages.Sum{sum("2026-10", "USD", "2")}}}
+	skipped := counted(delivered(listed("2026-10-15", 6, 6)), 1)
+	skipped.Record.Copy.Statistics.Skipped = "the parser fell behind"
+	return []report.Evidence{
+		counted(delivered(listed("2026-09-29", 1, 6)), 9, sum("2026-09", "USD", "100")),
+		counted(delivered(listed("2026-10-01", 2, 6)), 10, sum("2026-09", "USD", "7"), sum("2026-10", "USD", "1.10"), sum("2026-10", "EUR", "0.000000001")),
+		counted(delivered(listed("2026-10-31", 3, 6)), 20, sum("2026-10", "USD", "-0.1"), sum("2026-11", "USD", "50")),
+		late, changed, skipped,
+		counted(delivered(listed("2026-11-01", 7, 6)), 3, sum("2026-10", "USD", "0.75"), sum("2026-11", "USD", "9")),
+		counted(delivered(listed("2026-11-02", 8, 6)), 3, sum("2026-11", "USD", "9")),
+		delivered(listed("2026-11-03", 9, 6)),
+		recorded(listed("2026-10-20", 10, 6), messages.StatusFailed),
+	}
+}
+
+func account(evidence []report.Evidence) report.Statement {
+	a := report.Account{Head: head(), Month: "2026-10", Builder: &report.Builder{Now: now(), Listing: true}}
+	for _, e := range evidence {
+		a.Add(e)
+	}
+	return a.Statement()
+}
+
+func TestAStatementSumsTheBillingPeriodAndNamesWhatItLeavesOut(t *testing.T) {
+	s := account(october())
+	if want := []report.Cost{{"EUR", "0.000000001", "0.000000001"}, {"USD", "5", "5"}}; !slices.Equal(s.Cost, want) {
+		t.Errorf("billing period: %v, want %v", s.Cost, want)
+	}
+	if want := []report.Cost{{"EUR", "0.000000001", "0.000000001"}, {"USD", "61.25", "61.25"}}; !slices.Equal(s.Usage, want) {
+		t.Errorf("usage days: %v, want %v", s.Usage, want)
+	}
+	if want := []string{"focus/2026-10-15_0000000000000006-00001.csv.gz"}; !slices.Equal(s.Uncounted, want) {
+		t.Errorf("not counted: %v, want %v", s.Uncounted, want)
+	}
+	if s.Delivered != 6 || s.Late != 2 || s.Corrections != 2 || s.CorrectionsLate != 2 || s.Rows != 42 || !s.Closed || s.Unproven != 0 {
+		t.Errorf("statement: %+v", s)
+	}
+	if len(s.Undelivered) != 1 || s.Undelivered[0].Day != "2026-10-20" || s.Delivers() {
+		t.Errorf("not delivered: %+v", s.Undelivered)
+	}
+	if len(s.Replaced) != 1 || s.Replaced[0].Was.Cost[0].Billed != "2" || s.Replaced[0].Is.Cost[0].Billed != "3" {
+		t.Errorf("replaced: %+v", s.Replaced)
+	}
+	if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "1 file of the 3 days before and after") {
+		t.Errorf("notes: %q", s.Notes)
+	}
+}
+
+func TestTheDigestIsThatOfTheDeliveredBytes(t *testing.T) {
+	all := october()
+	one := account(all)
+	rand.New(rand.NewSource(1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	two := account(all)
+	two.Made = two.Made.Add(time.Hour)
+	if one.Digest != two.Digest || !slices.Equal(one.List, two.List) {
+		t.Errorf("the same files have two digests: %s and %s", one.Digest, two.Digest)
+	}
+	h := sha256.Sum256([]byte(strings.Join(one.List, "\n") + "\n"))
+	if want := "sha256:" + hex.EncodeToString(h[:]); one.Digest != want {
+		t.Errorf("digest %s, want %s", one.Digest, want)
+	}
+	if !slices.IsSorted(one.List) || one.List[0] != "focus/2026-10-01_0000000000000002-00001.csv.gz,1000,c00001.csv.gz" {
+		t.Errorf("list: %q", one.List)
+	}
+	for name, change := range map[string]func(*messages.FileCopied){
+		"key": func(c *messages.FileCopied) { c.Key += "x" }, "checksum": func(c *messages.FileCopied) { c.CRC32C = "x" },
+	} {
+		changed := october()
+		change(changed[1].Record.Copy)
+		if account(changed).Digest == one.Digest {
+			t.Errorf("another %s has the same digest", name)
+		}
+	}
+}
+
+func TestAnOpenMonthSaysSo(t *testing.T) {
+	a := report.Account{Head: head(), Month: "2026-11", Builder: &report.Builder{Now: now(), Listing: true}}
+	s := a.Statement()
+	if s.Closed || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "not closed before 2026-12-04 00:00 UTC") {
+		t.Errorf("closed %t, notes %q", s.Closed, s.Notes)
+	}
+}
+
+func TestMonths(t *testing.T) {
+	for _, bad := range []string{"", "2026", "2026-13", "2026-1", "26-10", "2026-10-01"} {
+		if _, err := report.ParseMonth(bad); err == nil {
+			t.Errorf("%q is taken for a month", bad)
+		}
+	}
+	m, err := report.ParseMonth("2028-02")
+	if err != nil || m.First() != "2028-02-01" || m.Last() != "2028-02-29" || !m.Close().Equal(start("2028-03-04")) {
+		t.Errorf("%v: %s to %s, closed %s", err, m.First(), m.Last(), m.Close())
+	}
+}
+
+func TestOraclesTotalsAreCompared(t *testing.T) {
+	usd := func(billed string) []report.Evidence {
+		return []report.Evidence{counted(delivered(listed("2026-10-01", 2, 6)), 10, sum("2026-10", "USD", billed))}
+	}
+	for _, c := range []struct {
+		ours, theirs, verdict, difference string
+	}{
+		{"12345.678", "12345.68", report.Equal, "-0.002"},
+		{"10", "10.01", report.Equal, "-0.01"},
+		{"10", "10.011", report.Different, "-0.011"},
+		{"1000000", "1000100", report.Equal, "-100"},
+		{"1000000", "1000101", report.Different, "-101"},
+		{"5", "0", report.Different, "5"},
+	} {
+		s := account(usd(c.ours))
+		s.Compare([]report.Total{{Currency: "USD", Amount: c.theirs}}, nil)
+		if len(s.Compared) != 1 || s.Compared[0].Verdict != c.verdict || s.Compared[0].Difference != c.difference {
+			t.Errorf("%s against %s: %+v, want %s by %s", c.ours, c.theirs, s.Compared, c.verdict, c.difference)
+		}
+	}
+	s := account(usd("5"))
+	s.Compare([]report.Total{{Currency: "EUR", Amount: "3"}}, nil)
+	if want := []report.Compared{{"EUR", "3", "0", "-3", report.Different}, {"USD", "0", "5", "5", report.Different}}; !slices.Equal(s.Compared, want) {
+		t.Errorf("currencies that only one has: %+v, want %+v", s.Compared, want)
+	}
+	s = account(october())
+	if s.Compare([]report.Total{{Currency: "USD", Amount: "61.25"}}, nil); s.Compared[1].Verdict != report.Unknown {
+		t.Errorf("with files in no sum: %+v", s.Compared)
+	}
+	s = account(nil)
+	s.Compare(nil, errors.New("no policy"))
+	var out bytes.Buffer
+	if err := s.WriteText(&out); err != nil || !strings.Contains(out.String(), "NOT COMPARED: no policy") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	if s.Compare([]report.Total{{Currency: "USD", Amount: "NaN"}}, nil); len(s.Compared) > 0 || !strings.Contains(s.OracleError, "cannot be read") {
+		t.Errorf("an answer that is no number: %+v, %s", s.Compared, s.OracleError)
+	}
+}
