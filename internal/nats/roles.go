@@ -42,6 +42,7 @@ func Roles(prefix, route string) []Role {
 	scans := []Grant{
 		{"queue files", []string{t.Live.FilterSubject, t.Backfill.FilterSubject}},
 		{"keep the marks of the scans, and which digest was told", t.key(messages.MarksKey(route), messages.DigestKey(route))},
+		{"keep the result of the last comparison of source, ledger and destination", t.key(messages.VerificationKey(route))},
 		{"forget the records of files that the source no longer lists", t.key(route + ".*.*.*.*")},
 		{"put on record what an operator or a schedule orders", t.key(messages.AuditPrefix(route) + ".*")},
 	}

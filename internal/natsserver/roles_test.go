@@ -102,6 +102,13 @@ func (i *installation) scans(c *nats.Conn, names ...string) {
 	i.must("write the marks", err)
 	_, err = l.Write(i.Context(), key, []byte("{ }"), revision)
 	i.must("move the marks", err)
+	key = messages.VerificationKey(i.route)
+	_, revision, err = l.Read(i.Context(), key)
+	i.must("read the last comparison", err)
+	revision, err = l.Write(i.Context(), key, []byte("{}"), revision)
+	i.must("claim the next comparison", err)
+	_, err = l.Write(i.Context(), key, []byte("{ }"), revision)
+	i.must("write what it found", err)
 	for n, lane := range []messages.Lane{messages.Live, messages.Backfill} {
 		m := messages.FileDiscovered{Route: i.route, Object: messages.Object{Name: names[n], ETag: "e", Size: 1}}
 		queued, err := c.Publisher(i.prefix).Publish(i.Context(), lane, m)
@@ -325,7 +332,7 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		}
 		take    = []string{"$JS.API.CONSUMER.MSG.NEXT.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.MSG.NEXT.FOCUS_FILES.copiers-backfill", "$JS.ACK.FOCUS_FILES.copiers-live.1.1.1.1.1"}
 		queue   = []string{"focus.files.live.main.x", "focus.files.backfill.main.x"}
-		marks   = []string{"$KV.focus_state.main.scan", "$KV.focus_state.main.digest"}
+		marks   = []string{"$KV.focus_state.main.scan", "$KV.focus_state.main.digest", "$KV.focus_state.main.verified"}
 		notes   = []string{"$KV.focus_state.main.upload.x"}
 		records = append(notes, "$KV.focus_state.main.2026.03.01.x")
 		audit   = []string{"$KV.focus_state.main.audit.x"}
@@ -369,7 +376,7 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 			}
 		})
 	}
-	if s, err := i.connect("admin").Status(t.Context(), i.assets); err != nil || s.Messages != 2 || s.Dead != 0 || s.Records != 1 {
+	if s, err := i.connect("admin").Status(t.Context(), i.assets); err != nil || s.Messages != 2 || s.Dead != 0 || s.Records != 2 {
 		t.Errorf("Status = %+v, %v, want what the scan left", s, err)
 	}
 }
