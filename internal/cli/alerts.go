@@ -289,6 +289,7 @@ func (a *app) alertsCommand() *cobra.Command {
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use: "test", Short: "Send a test message to alerts.webhook_url (exit 1: it was not taken)", Args: cobra.NoArgs,
+		Example: "  oracle-focus-agent alerts test --config config.yaml",
 		Long: `Send a message that is marked as a test to alerts.webhook_url, print what was
 answered and end with 0 or 1. The heartbeat is not pinged: that would report a scan
 that was not made.`,

@@ -19,19 +19,23 @@ func (a *app) configCommand() *cobra.Command {
 	var asJSON, dotenv bool
 	check := &cobra.Command{
 		Use: "check", Short: "Check the configuration without a connection to anything", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.configCheck(asJSON) },
+		Example: "  oracle-focus-agent config check --config config.yaml",
+		RunE:    func(*cobra.Command, []string) error { return a.configCheck(asJSON) },
 	}
 	show := &cobra.Command{
 		Use: "show", Short: "Show every value that is in effect, and where it came from", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.configShow(asJSON) },
+		Example: "  oracle-focus-agent config show --config config.yaml\n  oracle-focus-agent config show --json",
+		RunE:    func(*cobra.Command, []string) error { return a.configShow(asJSON) },
 	}
 	env := &cobra.Command{
 		Use: "env", Short: "List the environment variables", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.configEnv(asJSON, dotenv) },
+		Example: "  oracle-focus-agent config env",
+		RunE:    func(*cobra.Command, []string) error { return a.configEnv(asJSON, dotenv) },
 	}
 	env.Flags().BoolVar(&dotenv, "dotenv", false, "print them as an environment file, the defaults as comments")
 	schema := &cobra.Command{
 		Use: "schema", Short: "Print the JSON Schema of the file, for editors", Args: cobra.NoArgs,
+		Example: "  oracle-focus-agent config schema > config.schema.json",
 		RunE: func(*cobra.Command, []string) error {
 			_, err := a.env.Stdout.Write(config.Schema())
 			return err

@@ -43,6 +43,7 @@ func (a *app) configInitCommand() *cobra.Command {
 	given := map[string]*string{}
 	cmd := &cobra.Command{
 		Use: "init", Short: "Write a commented configuration; asks on a terminal", Args: cobra.NoArgs,
+		Example: "  oracle-focus-agent config init\n  oracle-focus-agent config init --oci-bucket ocid1.tenancy.oc1..your-tenancy --s3-bucket-path s3://bucket/path --oci-region us-ashburn-1",
 		Long: `Write a commented configuration file with mode 0600: the one that --config names,
 else $FOCUS_CONFIG, else ./config.yaml. On a terminal it asks for what no flag
 gives. It asks for no secret: the AWS profile or the environment holds those.`,

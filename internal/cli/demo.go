@@ -34,6 +34,7 @@ func (a *app) demoCommand() *cobra.Command {
 	var serve bool
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Show the main job against a simulated OCI and S3, with no account", Args: cobra.NoArgs,
+		Example: "  oracle-focus-agent demo",
 		Long: `Show thirty days of reports travel from a simulated OCI Object Storage through
 NATS to a simulated S3 bucket, with a late file, an overwritten file and a few
 faults, and compare every object with its source at the end. Everything runs in

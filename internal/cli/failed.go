@@ -35,7 +35,8 @@ func (a *app) failedCommand() *cobra.Command {
 	var asJSON, all bool
 	list := &cobra.Command{
 		Use: "list", Short: "List the files that were given up, with the reason", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.failedList(cmd.Context(), asJSON) },
+		Example: "  oracle-focus-agent failed list",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.failedList(cmd.Context(), asJSON) },
 	}
 	list.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	retry := &cobra.Command{

@@ -283,6 +283,7 @@ func (a *app) healthcheckCommand() *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
 		Use: "healthcheck", Short: "Ask the agent at http.listen whether it is ready (exit 1: it is not)", Args: cobra.NoArgs,
+		Example: "  oracle-focus-agent healthcheck\n  oracle-focus-agent healthcheck --live",
 		Long: `Ask the agent that listens at http.listen on this host whether it is ready, print
 one line and end with 0 or 1: for the health checks of containers without a shell.
 --url asks any other server that answers 200 when it is well, such as

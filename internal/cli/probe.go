@@ -20,6 +20,7 @@ const probeKey = "oracle-focus-agent-access-check"
 func (a *app) testCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "test", Short: "Check the configuration, OCI, S3 and NATS; changes nothing", Args: cobra.NoArgs,
+		Example: "  oracle-focus-agent test --config config.yaml",
 		Long: `Check the configuration, the access to OCI (signature and listing), the right to
 write to S3 (by a multipart upload that is created and aborted, which leaves no
 object) and NATS. It says as whom OCI is asked and what policy that needs. Each

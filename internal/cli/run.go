@@ -57,6 +57,7 @@ func (a *app) scannerCommand() *cobra.Command {
 	var c change
 	cmd := &cobra.Command{
 		Use: "scanner", Short: "Only scan, and queue for copiers on any host", Args: cobra.NoArgs,
+		Example: "  oracle-focus-agent scanner --config config.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.role(cmd.Context(), "scanner", c, func(ctx context.Context, g *running) { g.scan(ctx) })
 		},
@@ -68,6 +69,7 @@ func (a *app) scannerCommand() *cobra.Command {
 func (a *app) copierCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "copier", Short: "Only copy what scanners queue; run as many as you like", Args: cobra.NoArgs,
+		Example: "  oracle-focus-agent copier --config config.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.role(cmd.Context(), "copier", change{}, func(ctx context.Context, g *running) { g.copy(ctx) })
 		},
