@@ -52,10 +52,12 @@ func (c *Copier) hold(j *job, crc32c string) error {
 // statistics, and of others what they were, so that both sums are kept.
 func (j *job) succeed(f *messages.FileCopied) {
 	had := j.delivered()
-	if had == nil || f == had {
+	if had == nil {
 		return
 	}
-	switch same, differ := compare(bytesOf(had), bytesOf(f)); {
+	same, differ := compare(bytesOf(had), bytesOf(f))
+	j.replaced = differ
+	switch {
 	case differ:
 		f.Replaced = &messages.Earlier{Size: had.Size, CRC32C: had.CRC32C, At: had.At, Statistics: had.Statistics}
 		if j.record.Status == messages.StatusCopied { // else the record speaks of a later version

@@ -232,6 +232,8 @@ type job struct {
 	// again is set after a commit that the ledger did not accept: the present
 	// version must be sent once more, whatever the ledger says.
 	again bool
+	// replaced is set when other bytes than the delivered ones took their place.
+	replaced bool
 }
 
 // guard makes of a panic of f a failure like any other: one broken call of a
@@ -490,5 +492,5 @@ func (c *Copier) finished(j *job, r messages.Record) {
 	if r.Copy.How == messages.HowCopied {
 		c.remark(j, r.Copy.Statistics)
 	}
-	c.tell(Event{Kind: Finished, job: j, Record: r})
+	c.tell(Event{Kind: Finished, job: j, Record: r, Replaced: j.replaced})
 }

@@ -34,8 +34,11 @@ type Event struct {
 	// Bytes have moved since the last Progress.
 	Bytes  int64
 	Record messages.Record // where the ledger was written
-	Err    error
-	Delay  time.Duration
+	// Replaced is set where Finished took the place of other bytes, which
+	// Record.Copy.Replaced tells of; that stands in later records, too.
+	Replaced bool
+	Err      error
+	Delay    time.Duration
 	// Spent is what Inspected took of a processor.
 	Spent time.Duration
 
