@@ -11,8 +11,8 @@ import (
 const (
 	// Delay is how late Oracle documents that data can be.
 	Delay = 24 * time.Hour
-	// History is how many days before a day its cadence is learned from, at most, and
-	// enough how many of them it takes.
+	// History is how many days a cadence is learned from at most, and enough how many it
+	// takes.
 	History = 28
 	enough  = 14
 	// closedAfter is when, after its begin, a day teaches: the day itself, the

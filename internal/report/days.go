@@ -166,7 +166,7 @@ func (t *tally) delivered(f File, born time.Time) {
 	}
 }
 
-// Days judges the days of a range, each by the cadence of the days before it.
+// Days judges the days of a range, each by the cadence of the days around it.
 func (b *Builder) Days(from, to messages.Day) []Day {
 	days := []Day{}
 	for d := from; d <= to; d = d.Add(1) {
@@ -185,18 +185,41 @@ func (b *Builder) after(last messages.Day) (days []Day) {
 	return days
 }
 
-// Cadence is what is usual for a day, learned from the days before it.
+// Cadence is what is usual for a day: learned from the closed days before it and, where
+// these are too few, as after an installation, from those after it as well. The day
+// itself teaches nothing of itself.
 func (b *Builder) Cadence(d messages.Day) Cadence {
 	var days []history
-	began := false
-	for h := d.Add(-History); h < d && !b.Now.Before(begin(h).Add(closedAfter)); h = h.Add(1) {
-		t := b.days[h]
-		if began = began || t != nil && len(t.arrivals) > 0; began {
+	for h := d.Add(-History); h < d && b.closed(h); h = h.Add(1) {
+		if t := b.days[h]; len(days) > 0 || t.any() { // not the days before there was anything
 			days = append(days, t.history(h))
+		}
+	}
+	if len(days) < enough {
+		last := b.last()
+		for h := d.Add(1); h <= last && b.closed(h) && len(days) < History; h = h.Add(1) {
+			if t := b.days[h]; len(days) > 0 || t.any() {
+				days = append(days, t.history(h))
+			}
 		}
 	}
 	return learn(days)
 }
+
+// closed reports whether a day can teach.
+func (b *Builder) closed(d messages.Day) bool { return !b.Now.Before(begin(d).Add(closedAfter)) }
+
+// last is the last day of which there is a file.
+func (b *Builder) last() (last messages.Day) {
+	for d, t := range b.days {
+		if d > last && t.any() {
+			last = d
+		}
+	}
+	return last
+}
+
+func (t *tally) any() bool { return t != nil && len(t.arrivals) > 0 }
 
 func (t *tally) history(d messages.Day) (h history) {
 	if t == nil {
@@ -230,7 +253,7 @@ func (b *Builder) day(d messages.Day) Day {
 	c := b.Cadence(d)
 	out.State, out.Why = t.judge(b.Now, begin(d), c)
 	if !c.Learned {
-		out.Why += fmt.Sprintf("; by Oracle's documented cadence, with %d closed days before it", c.Days)
+		out.Why += fmt.Sprintf("; by Oracle's documented cadence, with %d closed days to learn from", c.Days)
 	}
 	return out
 }

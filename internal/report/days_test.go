@@ -75,7 +75,7 @@ func TestTheCadenceIsLearnedFromThePast(t *testing.T) {
 	if c := b.Cadence(day); c.Learned || c.Files != 4 || !strings.Contains(c.Text(), "only 13 closed days") {
 		t.Errorf("with 13 days: %+v: %s", c, c.Text())
 	}
-	if d := b.Days(day, day)[0]; !strings.Contains(d.Why, "by Oracle's documented cadence, with 13 closed days before it") {
+	if d := b.Days(day, day)[0]; !strings.Contains(d.Why, "by Oracle's documented cadence, with 13 closed days to learn from") {
 		t.Errorf("with 13 days the verdict is %q", d.Why)
 	}
 
@@ -89,6 +89,10 @@ func TestTheCadenceIsLearnedFromThePast(t *testing.T) {
 	b.Add(delivered(listed("2026-11-12", 99, 12*24)))
 	if c := b.Cadence(day); c != want {
 		t.Errorf("after an outlier: %+v, want %+v", c, want)
+	}
+	// The first days of all are judged by those after them, and no day by itself.
+	if c := b.Cadence("2026-11-02"); !c.Learned || c.Days != 19 || c.Files != 7 {
+		t.Errorf("the third day: %+v", c)
 	}
 	// Neither does a day that is not closed, nor one before the first file.
 	if c := b.Cadence("2026-11-26"); c.Days != 24 {

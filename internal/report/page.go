@@ -234,6 +234,8 @@ func span(first, last time.Time) string {
 	switch {
 	case first.IsZero():
 		return "-"
+	case first.Truncate(time.Minute).Equal(last.Truncate(time.Minute)):
+		return first.UTC().Format("2006-01-02 15:04")
 	case messages.DayOf(first) == messages.DayOf(last):
 		return first.UTC().Format("2006-01-02 15:04") + last.UTC().Format(" – 15:04")
 	}
