@@ -93,6 +93,7 @@ func busy(role web.Role) *web.Metrics {
 	if role.Scans {
 		m.Scanned(scanner.Stats{}, nil)
 		m.Uploads(1, now)
+		m.Verified(messages.Verification{Started: now})
 	}
 	if role.Copies {
 		m.Copier(copier.Event{

@@ -67,6 +67,7 @@ type scanMetrics struct {
 	seconds                                     prometheus.Histogram
 	success                                     *moment
 	dead, tooLarge, uploads, oldestUpload       *level
+	verification                                *verificationCollector
 }
 
 type copyMetrics struct {
@@ -117,7 +118,10 @@ func (m *Metrics) addScans(interval func() time.Duration) {
 		tooLarge:     m.level("scan_too_large_files", "Reports over advanced.max_file_size_gb that the last complete scan found; absent until the first since the start."),
 		uploads:      m.level("open_uploads", "Multipart uploads that were begun and neither completed nor aborted, as the ledger notes them after each scan; absent while that is not known."),
 		oldestUpload: m.level("oldest_open_upload_timestamp_seconds", "Begin of the oldest open multipart upload; absent where there is none."),
+
+		verification: newVerificationCollector(),
 	}
+	m.registry.MustRegister(m.scans.verification)
 	m.gaugeFunc("poll_interval_seconds", "Time between two scans (agent.poll_interval).", nil, func() float64 { return interval().Seconds() })
 	zero(m.scans.scans, "ok", "failed")
 	zero(m.scans.failures, classes()...)
