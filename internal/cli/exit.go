@@ -22,6 +22,7 @@ const (
 	exitAuth        = 3
 	exitRunning     = 4
 	exitNotRunning  = 5
+	exitDiffers     = 6
 	exitInterrupted = 130
 )
 
@@ -38,6 +39,7 @@ func exitCodes() []meaning {
 		{exitAuth, "credentials or rights: OCI or S3 refuses them"},
 		{exitRunning, "an agent is already running"},
 		{exitNotRunning, "no agent is running"},
+		{exitDiffers, "source, ledger and destination differ (verify)"},
 		{exitInterrupted, "interrupted by a signal"},
 	}
 }
