@@ -75,6 +75,8 @@ type copyMetrics struct {
 	bytes, skipped, vanished        prometheus.Counter
 	seconds, delivery               prometheus.Histogram
 	last, day                       *moment
+	rows, reading                   prometheus.Counter
+	statistics                      *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics of a role, each label at zero.
@@ -143,6 +145,10 @@ func (m *Metrics) addCopies(s Sources) {
 		last:     m.moment("last_copy_timestamp_seconds", "When a file was last copied; absent until the first since the start."),
 		day:      m.moment("newest_delivered_report_day_timestamp_seconds", "Begin (UTC) of the newest report day of which a file was delivered; absent until the first since the start."),
 	}
+	m.copies.rows = m.counter("report_rows_total", "Rows of the reports that were copied, as far as they were read (integrity.statistics).")
+	m.copies.statistics = m.counters("report_statistics_total", "Reports that were copied, by what is known of their content: complete; skipped, so that numbers are of a part; invalid, no valid gzip.", "result")
+	m.copies.reading = m.counter("report_reading_seconds_total", "Time for which reports were read for their statistics, one processor each.")
+	zero(m.copies.statistics, "complete", "skipped", "invalid")
 	zero(m.copies.copies, messages.HowCopied, messages.HowAdopted, messages.HowRecorded)
 	for _, v := range []*prometheus.CounterVec{m.copies.failures, m.copies.retries, m.copies.dead} {
 		zero(v, classes()...)
@@ -217,6 +223,8 @@ func (m *Metrics) Copier(e copier.Event) {
 	c := m.copies
 	class := string(messages.ClassOf(e.Err))
 	switch e.Kind {
+	case copier.Inspected:
+		c.reading.Add(e.Spent.Seconds())
 	case copier.Finished:
 		m.finished(e)
 	case copier.Skipped:
@@ -243,6 +251,7 @@ func (m *Metrics) finished(e copier.Event) {
 		c.bytes.Add(float64(e.Object.Size))
 		c.seconds.Observe(copied.Seconds)
 		c.last.advance(e.Record.At)
+		m.counted(copied.Statistics)
 	}
 	if !e.Discovered.IsZero() {
 		c.delivery.Observe(max(0, e.Record.At.Sub(e.Discovered).Seconds())) // two clocks
@@ -257,6 +266,21 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
 	})
+}
+
+func (m *Metrics) counted(s *messages.Statistics) {
+	if s == nil {
+		return
+	}
+	result := "complete"
+	switch {
+	case s.Gzip != "" && s.Gzip != messages.GzipValid:
+		result = "invalid"
+	case !s.Complete():
+		result = "skipped"
+	}
+	m.copies.statistics.WithLabelValues(result).Inc()
+	m.copies.rows.Add(float64(s.Rows))
 }
 
 // Gatherer is for tests.
