@@ -17,6 +17,7 @@ import (
 	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/agent"
 	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/internal/focus"
 	"oracle-focus-agent/internal/logging"
 	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/internal/oci"
@@ -339,7 +340,18 @@ func (r *route) copier() *copier.Copier {
 			Initial: r.cfg.Retry.InitialDelay.Std(), Max: r.cfg.Retry.MaxDelay.Std(), Multiplier: r.cfg.Retry.BackoffMultiplier,
 		},
 		DeadAfter: r.cfg.Retry.DeadAfter.Std(), Grace: grace, Violated: r.monitor.violated, Log: r.log,
+		Inspect: r.inspection(), HoldChanged: r.cfg.Integrity.Changed == "hold",
 	}
+}
+
+// inspection reads the reports that are copied; nil where nobody wants that.
+func (r *route) inspection() *copier.Inspection {
+	if !r.cfg.Integrity.Statistics {
+		return nil
+	}
+	i := copier.NewInspection(&focus.Inspector{})
+	i.Required, i.Metadata = r.cfg.Integrity.RequireValidGzip, r.cfg.Integrity.Metadata
+	return i
 }
 
 // sync is one sync over this route.

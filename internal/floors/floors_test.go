@@ -96,7 +96,7 @@ func table() map[string]room {
 		"internal/cli": {
 			uses: []string{
 				".", "messages", "scanner", "copier",
-				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/live", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/web", "internal/notify", "internal/simulator", "internal/state", "internal/systemd", "internal/verify", "internal/report",
+				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/live", "internal/focus", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/web", "internal/notify", "internal/simulator", "internal/state", "internal/systemd", "internal/verify", "internal/report",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
 			// Its scripts run the commands against real servers, and look into them.
