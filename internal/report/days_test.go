@@ -100,6 +100,31 @@ func TestTheCadenceIsLearnedFromThePast(t *testing.T) {
 	}
 }
 
+func TestWhatVariesIsToleratedAsFarAsItVaries(t *testing.T) {
+	const day = messages.Day("2026-11-20")
+	b := &report.Builder{Now: now()}
+	for n := range 21 { // of 5 to 9 files, the more the later the last
+		past := day.Add(n - 21)
+		for i := range 5 + n%5 {
+			b.Add(delivered(listed(past, i, 6+6*float64(i))))
+		}
+	}
+	c := b.Cadence(day)
+	if want := (report.Cadence{Learned: true, Days: 21, Files: 7, Low: 4, First: 6 * time.Hour, Last: 60 * time.Hour, Quiet: 6 * time.Hour}); c != want {
+		t.Errorf("%+v, want %+v", c, want)
+	}
+	for n := range 3 {
+		b.Add(delivered(listed(day, n, 6)))
+	}
+	if d := b.Days(day, day)[0]; d.State != report.Partial || !strings.Contains(d.Why, "7 (at least 4) are usual") {
+		t.Errorf("with 3 files: %s: %s", d.State, d.Why)
+	}
+	b.Add(delivered(listed(day, 3, 6)))
+	if d := b.Days(day, day)[0]; d.State != report.Complete {
+		t.Errorf("with 4 files: %s: %s", d.State, d.Why)
+	}
+}
+
 // genFiles draws the files of a day, in any state.
 func genFiles(t *rapid.T, day messages.Day) (all []report.Evidence) {
 	for n := range rapid.IntRange(0, 10).Draw(t, "files") {
@@ -170,11 +195,15 @@ func TestTotalsAddUp(t *testing.T) {
 		if !tot.Add() || tot.Listed != listings || tot.ListedBytes != bytes || len(r.Files) != inside || tot.Transferred+tot.Skipped+tot.Failed+tot.Pending != inside {
 			t.Fatalf("%d listed with %d bytes, %d files: %+v", listings, bytes, inside, tot)
 		}
-		days := 0
+		days, delivered := 0, 0
 		for _, d := range r.Days {
+			delivered += d.Delivered
 			if days += d.Files; d.Files != d.Delivered+d.Discarded+d.Failed+d.Pending {
 				t.Fatalf("a day does not add up: %+v", d)
 			}
+		}
+		if tot.Uncounted != delivered { // no file of this test has statistics
+			t.Fatalf("%d delivered, %d not counted", delivered, tot.Uncounted)
 		}
 		none := tot.Reasons[report.IsIneligible] + tot.Reasons[report.IsGone]
 		if days != inside-none {
