@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/notify"
@@ -36,12 +34,14 @@ type alerts struct {
 	route    string
 	after    time.Duration
 	agent    atomic.Pointer[running] // nil until everything is open
+	opened   chan struct{}           // closed then
 	stop     context.CancelFunc
 	watching sync.WaitGroup
 
-	failed  int       // scans in a row
-	failing time.Time // since when they fail
-	dead    deadLetters
+	failed   int       // scans in a row
+	failing  time.Time // since when they fail
+	dead     watchlist // by class
+	expiring watchlist
 
 	mu    sync.Mutex
 	queue error // what the last scan met there
@@ -50,20 +50,26 @@ type alerts struct {
 // newAlerts begins where an address is configured. With the end of ctx it sends
 // what is due, beside the work that ends.
 func newAlerts(ctx context.Context, cfg *config.Config, role string, m *monitor, log *slog.Logger) (*alerts, error) {
-	if !cfg.Alerts.HeartbeatURL.IsSet() && !cfg.Alerts.WebhookURL.IsSet() {
+	if !cfg.Alerts.HeartbeatURL.IsSet() && !cfg.Alerts.Tells() {
 		return nil, nil
 	}
 	notifier, err := newNotifier(cfg, role, m, log)
 	if err != nil {
 		return nil, err
 	}
-	al := &alerts{notifier: notifier, route: cfg.OCI.Name, after: cfg.Alerts.WebhookAfter.Std(), dead: deadLetters{files: map[string]deadLetter{}}}
+	al := &alerts{notifier: notifier, route: cfg.OCI.Name, after: cfg.Alerts.WebhookAfter.Std(), opened: make(chan struct{})}
+	al.dead.files, al.expiring.files = map[string]watched{}, map[string]watched{}
 	ctx, al.stop = context.WithCancel(ctx)
-	al.watching.Go(func() {
-		if role != "copier" { // scanners tell of the queue, since they are fewer
-			al.watchQueue(ctx)
+	var watches sync.WaitGroup
+	if role != "copier" { // scanners tell of the queue and of the day, since they are fewer
+		watches.Go(func() { al.watchQueue(ctx) })
+		if cfg.Alerts.DigestAt != "" && cfg.Alerts.Tells() {
+			watches.Go(func() { al.watchDigest(ctx, cfg.Alerts.DigestAt, log) })
 		}
+	}
+	al.watching.Go(func() {
 		<-ctx.Done()
+		watches.Wait()
 		notifier.Close()
 	})
 	return al, nil
@@ -71,8 +77,14 @@ func newAlerts(ctx context.Context, cfg *config.Config, role string, m *monitor,
 
 func newNotifier(cfg *config.Config, role string, m *monitor, log *slog.Logger) (*notify.Notifier, error) {
 	host, _ := os.Hostname()
+	mail := cfg.Alerts.Email
 	n, err := notify.New(notify.Options{
 		Heartbeat: cfg.Alerts.HeartbeatURL.Reveal(), Webhook: cfg.Alerts.WebhookURL.Reveal(),
+		Slack: cfg.Alerts.SlackURL.Reveal(), Teams: cfg.Alerts.TeamsURL.Reveal(),
+		Email: notify.Mail{
+			Host: mail.Host, Port: mail.Port, Username: mail.Username, Password: mail.Password.Reveal(),
+			From: mail.From, To: mail.To.List(), Security: notify.Security(mail.TLS), CA: mail.CA,
+		},
 		Route: cfg.OCI.Name, Instance: role + "/" + host, Version: version(), Sent: m.notified, Log: log,
 	})
 	if err != nil {
@@ -92,6 +104,7 @@ func (al *alerts) close() {
 func (al *alerts) attach(g *running) {
 	if al != nil {
 		al.agent.Store(g)
+		close(al.opened)
 	}
 }
 
@@ -117,7 +130,7 @@ func (al *alerts) scanned(st scanner.Stats, err error) {
 			al.notifier.Raise(f)
 		}
 	}
-	al.tellDead(st, err)
+	al.tellFiles(st, err)
 }
 
 // scanMet keeps what a scan met at the queue: it asks more of it than a look.
@@ -209,119 +222,4 @@ func (al *alerts) askQueue(ctx context.Context) error {
 	al.mu.Lock()
 	defer al.mu.Unlock()
 	return cmp.Or(err, al.queue)
-}
-
-// deadLetters are the files that scans found to be given up.
-type deadLetters struct {
-	files map[string]deadLetter // by object name
-	round int                   // the scan
-}
-
-type deadLetter struct {
-	day   messages.Day
-	class messages.Class
-	round int // in which it was last listed
-	told  bool
-}
-
-// found takes what the loop's scan found of one object. What was ordered again
-// counts as given up until it has arrived.
-func (al *alerts) found(o scanner.Outcome) {
-	if al == nil {
-		return
-	}
-	known, dead := al.dead.files[o.Object.Name]
-	switch {
-	case o.Finding == scanner.Failed && o.Record.Status == messages.StatusFailed:
-		known.day, known.class = o.Report.Day, o.Record.Class
-	case !dead:
-		return
-	case o.Finding == scanner.Done || o.Finding == scanner.Ineligible:
-		delete(al.dead.files, o.Object.Name)
-		return
-	}
-	known.round = al.dead.round
-	al.dead.files[o.Object.Name] = known
-}
-
-// tellDead tells of the files that were given up, once for all that a scan adds.
-func (al *alerts) tellDead(st scanner.Stats, err error) {
-	round := al.dead.round
-	al.dead.round++
-	if err != nil { // what it did not list may be there all the same
-		return
-	}
-	var fresh []string
-	for name, d := range al.dead.files {
-		switch {
-		case d.round != round && d.day >= st.From: // the source has it no more
-			delete(al.dead.files, name)
-		case !d.told:
-			d.told = true
-			al.dead.files[name] = d
-			fresh = append(fresh, name)
-		}
-	}
-	switch all := len(al.dead.files); {
-	case len(fresh) > 0:
-		al.notifier.Raise(al.deadFailure(fresh, all))
-	case all == 0:
-		al.notifier.Clear(notify.DeadLetters, "no file that was given up is left")
-	}
-}
-
-func (al *alerts) deadFailure(fresh []string, all int) notify.Failure {
-	class := al.dead.files[fresh[0]].class
-	text := fmt.Sprintf("%d files were given up, %d in all, such as %s (%s)", len(fresh), all, fresh[0], class)
-	if all == 1 {
-		text = fmt.Sprintf("a file was given up: %s (%s)", fresh[0], class)
-	}
-	return notify.Failure{
-		Condition: notify.DeadLetters, Class: string(class), Text: text, Again: true,
-		Remedy: "`oracle-focus-agent failed list` says why, and `oracle-focus-agent failed retry --all` orders another copy",
-	}
-}
-
-func (a *app) alertsCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "alerts", Short: "Try the address that is told of failures", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // without it cobra takes any word for a call for help
-	}
-	cmd.AddCommand(&cobra.Command{
-		Use: "test", Short: "Send a test message to alerts.webhook_url (exit 1: it was not taken)", Args: cobra.NoArgs,
-		Example: "  oracle-focus-agent alerts test --config config.yaml",
-		Long: `Send a message that is marked as a test to alerts.webhook_url, print what was
-answered and end with 0 or 1. The heartbeat is not pinged: that would report a scan
-that was not made.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.alertsTest(cmd.Context()) },
-	})
-	return cmd
-}
-
-func (a *app) alertsTest(ctx context.Context) error {
-	cfg, _, err := a.load()
-	if err != nil {
-		return err
-	}
-	if cfg.Alerts.HeartbeatURL.IsSet() {
-		a.line("-", "heartbeat", "not pinged by a test, which would report a scan that was not made; each complete scan of run or scanner pings it")
-	}
-	if !cfg.Alerts.WebhookURL.IsSet() {
-		return &coded{exitConfig, errors.New("alerts.webhook_url is not set, so that there is nobody to tell; set FOCUS_ALERTS_WEBHOOK_URL, or name a file that holds it in FOCUS_ALERTS_WEBHOOK_URL_FILE")}
-	}
-	n, err := newNotifier(cfg, "test", nil, quietLog())
-	if err != nil {
-		return err
-	}
-	defer n.Close()
-	answer, err := n.Test(ctx, notify.Webhook)
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case err != nil:
-		a.line("FAIL", "webhook", err.Error())
-		return quietly(exitError)
-	}
-	a.line("ok", "webhook", strings.TrimSpace(fmt.Sprintf("%s answered %d %s", answer.Host, answer.Status, answer.Text)))
-	return nil
 }

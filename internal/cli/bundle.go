@@ -136,10 +136,8 @@ func (b *bundle) addText(name string, text []byte, err error) {
 
 // secretsOf are the values that must not be in a bundle, whoever wrote them there.
 func secretsOf(cfg *config.Config) (all []string) {
-	for _, s := range []config.Secret{
-		cfg.S3.AccessKeyID, cfg.S3.SecretAccessKey, cfg.S3.SessionToken, cfg.Alerts.HeartbeatURL, cfg.Alerts.WebhookURL,
-	} {
-		if v := s.Reveal(); len(v) > 3 {
+	for _, v := range cfg.Secrets() {
+		if len(v) > 3 {
 			all = append(all, v)
 		}
 	}

@@ -61,6 +61,7 @@ func (a *app) test(ctx context.Context) error {
 		}
 		a.line("ok", p.name, detail)
 	}
+	a.channels(cfg)
 	return quietly(code)
 }
 

@@ -186,6 +186,7 @@ func (g *running) gateChanged(s copier.GateState) {
 func (g *running) event(e copier.Event) {
 	g.board.Copier(e)
 	g.monitor.event(e)
+	g.alerts.copied(e)
 	if e.Kind == copier.Progress {
 		return
 	}
