@@ -43,7 +43,8 @@ func (e Exchange) Refused() Verdict {
 	switch {
 	case e.OK():
 		return No
-	case e.Status == http.StatusBadRequest, e.Status == http.StatusConflict, e.Status == http.StatusPreconditionFailed, e.Status == http.StatusUnprocessableEntity:
+	case slices.Contains([]int{http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity}, e.Status),
+		slices.Contains([]string{"BadDigest", "InvalidDigest", "InvalidPart"}, e.Code): // also within an answer that began with 200
 		return Yes
 	}
 	return Unknown

@@ -117,6 +117,7 @@ func (n *Notes) Answer(id string, v Verdict, evidence string) {
 const (
 	Removed    = "removed"
 	LeftBehind = "left behind"
+	Unclear    = "unclear" // an answer was lost
 )
 
 // A Written is something that a step wrote.
@@ -128,9 +129,13 @@ type Written struct {
 	Why string `json:"why,omitempty"`
 }
 
-// Wrote notes what became of something that was written, or may have been.
+// Wrote notes what became of something that was written, or may have been. What
+// happened several times in the same way is noted once.
 func (n *Notes) Wrote(name, fate, why string) {
-	n.wrote = append(n.wrote, Written{conceal(name, n.secrets), fate, conceal(why, n.secrets)})
+	w := Written{conceal(name, n.secrets), fate, conceal(why, n.secrets)}
+	if !slices.Contains(n.wrote, w) {
+		n.wrote = append(n.wrote, w)
+	}
 }
 
 // A Result is what a step came to.
@@ -193,7 +198,7 @@ func (r Report) Lacks() []string {
 	return ids
 }
 
-// LeftBehind is what was written and not removed.
+// LeftBehind is what was written and is not known to be removed.
 func (r Report) LeftBehind() []Written {
 	var left []Written
 	for _, s := range r.Steps {
