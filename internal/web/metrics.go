@@ -67,6 +67,7 @@ type scanMetrics struct {
 	seconds                                     prometheus.Histogram
 	success                                     *moment
 	dead, tooLarge, uploads, oldestUpload       *level
+	expiring                                    *level
 	verification                                *verificationCollector
 }
 
@@ -89,8 +90,8 @@ func NewMetrics(role Role, about About, s Sources) *Metrics {
 	m.violated = m.counters("invariant_violations_total", "What must never happen and was noticed, by what it is.", "invariant")
 	zero(m.violated, messages.Invariants()...)
 	m.registry.MustRegister(newQueueCollector(s.Queue))
-	m.notified = m.counters("notifications_total", "Requests to alerts.heartbeat_url and alerts.webhook_url, by kind and result.", "kind", "result")
-	for _, kind := range []string{"heartbeat", "webhook"} {
+	m.notified = m.counters("notifications_total", "Messages and pings of alerts that were sent, by kind and result.", "kind", "result")
+	for _, kind := range []string{"heartbeat", "webhook", "email", "slack", "teams"} {
 		m.notified.WithLabelValues(kind, "ok")
 		m.notified.WithLabelValues(kind, "failed")
 	}
@@ -118,6 +119,7 @@ func (m *Metrics) addScans(interval func() time.Duration) {
 
 		dead:         m.level("scan_dead_files", "Files that the last complete scan found among the dead letters; absent until the first since the start."),
 		tooLarge:     m.level("scan_too_large_files", "Reports over advanced.max_file_size_gb that the last complete scan found; absent until the first since the start."),
+		expiring:     m.level("expiring_files", "Reports that are not delivered and over 335 days old, so that Oracle will delete them soon, as the last scan of all days found them; absent until the first since the start."),
 		uploads:      m.level("open_uploads", "Multipart uploads that were begun and neither completed nor aborted, as the ledger notes them after each scan; absent while that is not known."),
 		oldestUpload: m.level("oldest_open_upload_timestamp_seconds", "Begin of the oldest open multipart upload; absent where there is none."),
 
@@ -187,6 +189,9 @@ func (m *Metrics) Scanned(st scanner.Stats, err error) {
 	s.success.advance(time.Now())
 	s.dead.set(float64(st.Dead))
 	s.tooLarge.set(float64(st.TooLarge))
+	if st.Sweep { // the others do not see days so old
+		s.expiring.set(float64(st.Expiring))
+	}
 }
 
 // Uploads takes how many multipart uploads are open and when the oldest of them
