@@ -5,10 +5,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"oracle-focus-agent/copier"
+	"oracle-focus-agent/messages"
 )
 
 // The metadata of an object, which prove its origin.
@@ -17,6 +21,18 @@ const (
 	metaETag   = "oci-etag"
 	metaCRC32C = "crc32c"
 )
+
+// What a report says of itself, where that is wanted (integrity.metadata).
+const (
+	metaRows     = "focus-rows"
+	metaCurrency = "focus-currency"
+	metaBilled   = "focus-billed" // 2026-10=1.5,2026-11=0.25, by billing period
+	metaFirst    = "focus-first"  // begin of the earliest charge period
+	metaLast     = "focus-last"   // end of the latest one
+)
+
+// maxMeta is what S3 takes of names and values.
+const maxMeta = 2048
 
 // maxMetaValue keeps a long name from exceeding S3's 2 KB for all metadata.
 const maxMetaValue = 1024
@@ -30,7 +46,44 @@ func metadata(m copier.Meta) map[string]string {
 			values[key] = value
 		}
 	}
+	withStatistics(values, m.Statistics)
 	return values
+}
+
+// withStatistics adds what s tells, where all of it fits.
+func withStatistics(values map[string]string, s *messages.Statistics) {
+	if s == nil {
+		return
+	}
+	more := map[string]string{metaRows: strconv.FormatInt(s.Rows, 10)}
+	if !s.First.IsZero() && !s.Last.IsZero() {
+		more[metaFirst], more[metaLast] = s.First.UTC().Format(time.RFC3339), s.Last.UTC().Format(time.RFC3339)
+	}
+	if currency, billed := billed(s.Sums); billed != "" {
+		more[metaCurrency], more[metaBilled] = currency, billed
+	}
+	size := 0
+	for _, all := range []map[string]string{values, more} {
+		for key, value := range all {
+			size += len(key) + len(value)
+		}
+	}
+	if size <= maxMeta {
+		maps.Copy(values, more)
+	}
+}
+
+// billed is the sum of each billing period where all are of one currency, else empty.
+func billed(sums []messages.Sum) (currency, billed string) {
+	var each []string
+	for _, s := range sums {
+		if s.Currency != sums[0].Currency {
+			return "", ""
+		}
+		currency = s.Currency
+		each = append(each, s.Period+"="+s.Billed)
+	}
+	return currency, strings.Join(each, ",")
 }
 
 // printable makes s fit for a header, where only printable ASCII survives, and
