@@ -44,6 +44,8 @@ type Status struct {
 	LastSuccess time.Time  `json:"last_success,omitzero"`
 	InFlight    []Transfer `json:"in_flight"`
 	LastCopied  *Transfer  `json:"last_copied,omitempty"`
+	// ReportDays is how the days of the last complete scan stand.
+	ReportDays *ReportDays `json:"report_days,omitempty"`
 	// Newest is the report of the latest day that is known to be at the destination.
 	Newest *Delivered       `json:"newest_delivered,omitempty"`
 	Queue  Queue            `json:"queue"`
@@ -76,6 +78,12 @@ type Delivered struct {
 // delivered later.
 func (d Delivered) after(o *Delivered) bool {
 	return o == nil || d.Day > o.Day || d.Day == o.Day && d.At.After(o.At)
+}
+
+// ReportDays counts the report days from one on up to today, by state.
+type ReportDays struct {
+	From   messages.Day   `json:"from"`
+	States map[string]int `json:"states"`
 }
 
 // Scan is how the last scan went.
@@ -236,6 +244,16 @@ func (b *Board) Scanned(st scanner.Stats, err error, next time.Time) {
 		b.status.LastSuccess = time.Now().UTC()
 	}
 	b.status.LastScan, b.status.NextScan = &s, next.UTC()
+}
+
+// Days takes how the report days stand; nil: that is not known anew.
+func (b *Board) Days(d *ReportDays) {
+	if d == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.ReportDays = d
 }
 
 // Gate takes a change of the copier's gate.

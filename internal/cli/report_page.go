@@ -240,17 +240,17 @@ func (p *pager) leave() {
 }
 
 // eligible applies the rules. A report that is too large belongs to its day all the same.
-func (p *pager) eligible(o messages.Object) (e report.Evidence, basename string) {
+func (r *route) eligible(o messages.Object) (e report.Evidence, basename string) {
 	e = report.Evidence{Object: o, Listed: true}
-	rules := p.rules()
-	r, err := rules.Report(o)
+	rules := r.rules()
+	rep, err := rules.Report(o)
 	if bad, ok := errors.AsType[*messages.Ineligible](err); ok {
 		e.Reason, e.Rule = bad.Reason, bad.Rule
 		rules.MaxSize = 0
-		if r, err = rules.Report(o); err != nil {
+		if rep, err = rules.Report(o); err != nil {
 			return e, ""
 		}
 	}
-	e.Day, e.Key = r.Day, r.Key
-	return e, r.Basename
+	e.Day, e.Key = rep.Day, rep.Key
+	return e, rep.Basename
 }

@@ -211,11 +211,16 @@ func (g *running) scan(ctx context.Context) {
 func (g *running) scanRound(ctx context.Context) {
 	s := g.scanner()
 	s.Alive = g.scannerPulse
+	book := g.dayBook()
 	s.Observe = func(o scanner.Outcome) {
 		g.board.Found(o)
+		book.found(o)
 		g.alerts.found(o)
 	}
 	s.Finished = func(st scanner.Stats, err error) {
+		days := book.close(ctx, err)
+		g.board.Days(days)
+		g.monitor.days(days)
 		g.scanned(st, err)
 		if err == nil {
 			g.keep(ctx)

@@ -156,6 +156,9 @@ func printStatus(out io.Writer, s agent.Status) error {
 	if c := s.LastCopied; c != nil {
 		row("last copied", "%s, %s", c.Key, when(c.Ended))
 	}
+	if d := s.ReportDays; d != nil {
+		row("report days", "since %s: %s", d.From, daysText(d.States))
+	}
 	if n := s.Newest; n != nil {
 		row("newest report", "of %s: %s, delivered %s", n.Day, n.Key, when(n.At))
 	}

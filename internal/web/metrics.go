@@ -69,6 +69,7 @@ type scanMetrics struct {
 	dead, tooLarge, uploads, oldestUpload       *level
 	expiring                                    *level
 	verification                                *verificationCollector
+	days                                        *prometheus.GaugeVec
 }
 
 type copyMetrics struct {
@@ -126,6 +127,7 @@ func (m *Metrics) addScans(interval func() time.Duration) {
 		verification: newVerificationCollector(),
 	}
 	m.registry.MustRegister(m.scans.verification)
+	m.scans.days = m.gauges("report_days", "Report days that agent.lookback_days reaches, by how they stood at the last complete scan; absent until the first since the start.", "state")
 	m.gaugeFunc("poll_interval_seconds", "Time between two scans (agent.poll_interval).", nil, func() float64 { return interval().Seconds() })
 	zero(m.scans.scans, "ok", "failed")
 	zero(m.scans.failures, classes()...)
