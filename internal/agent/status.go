@@ -52,6 +52,8 @@ type Status struct {
 	Totals Totals           `json:"totals"`
 	Recent Totals           `json:"last_24h"` // of Totals
 	Gate   copier.GateState `json:"gate"`
+	// Verification is the last comparison of source, ledger and destination, whoever made it.
+	Verification *messages.Verification `json:"verification,omitempty"`
 }
 
 // A Phase is a part of the life of an agent.
@@ -261,6 +263,13 @@ func (b *Board) Gate(g copier.GateState) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.status.Gate = g
+}
+
+// Verified takes the last comparison of source, ledger and destination.
+func (b *Board) Verified(v messages.Verification) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Verification = &v
 }
 
 // Since takes the begin of responsibility.

@@ -114,6 +114,13 @@ func (m *monitor) scanned(st scanner.Stats, err error) {
 	m.scan = m.checks.Track(c, now)
 }
 
+// verified takes the last comparison of source, ledger and destination.
+func (m *monitor) verified(v messages.Verification) {
+	if m != nil && m.does.Scans {
+		m.metrics.Verified(v)
+	}
+}
+
 // count takes the end of any scan.
 func (m *monitor) count(st scanner.Stats, err error) {
 	if m != nil {

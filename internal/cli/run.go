@@ -89,6 +89,9 @@ type running struct {
 
 	mu    sync.Mutex
 	syncs map[*agent.Sync]bool // that want to see the copier's events
+
+	verifying     atomic.Bool // a scheduled comparison is at work
+	verifications sync.WaitGroup
 }
 
 // role runs one of the two roles over an external queue. It takes no lock: any
@@ -200,15 +203,17 @@ func (g *running) event(e copier.Event) {
 // scan works until ctx ends. A reload ends a round, and the next one has the new
 // settings; what the broken scan did not see, the next one sees.
 func (g *running) scan(ctx context.Context) {
+	defer g.verifications.Wait()
 	for ctx.Err() == nil {
 		round, end := context.WithCancel(ctx)
 		g.endRound.Store(&end)
-		g.scanRound(round)
+		g.scanRound(round, ctx)
 		end()
 	}
 }
 
-func (g *running) scanRound(ctx context.Context) {
+// scanRound scans until ctx ends; what goes on beside the scans ends with work.
+func (g *running) scanRound(ctx, work context.Context) {
 	s := g.scanner()
 	s.Alive = g.scannerPulse
 	book := g.dayBook()
@@ -224,6 +229,7 @@ func (g *running) scanRound(ctx context.Context) {
 		g.scanned(st, err)
 		if err == nil {
 			g.keep(ctx)
+			g.verifyBeside(work)
 		}
 		g.monitor.lookAtUploads(ctx, g.ledger, g.log)
 	}
@@ -385,6 +391,7 @@ func (g *running) learnSince(ctx context.Context) {
 func requests() map[string]func(*running, context.Context, []byte) (any, error) {
 	return map[string]func(*running, context.Context, []byte) (any, error){
 		"/v1/sync":   (*running).answerSync,
+		"/v1/verify": (*running).answerVerify,
 		"/v1/failed": func(g *running, ctx context.Context, _ []byte) (any, error) { return listFailed(ctx, g.ledger) },
 		"/v1/retry":  (*running).answerRetry,
 		"/v1/state":  (*running).answerState,
@@ -434,14 +441,7 @@ func (g *running) answerSync(ctx context.Context, body []byte) (any, error) {
 	}
 	s := g.sync()
 	s.Scanner.Finished = g.monitor.count
-	g.mu.Lock()
-	g.syncs[s] = true
-	g.mu.Unlock()
-	defer func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		delete(g.syncs, s)
-	}()
+	defer g.follow(s)()
 	sum, err := s.Run(ctx)
 	if errors.Is(err, context.Canceled) { // whoever asked would not be there to read it
 		err = errors.New("the agent was stopped before the sync ended")

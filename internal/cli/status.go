@@ -140,6 +140,9 @@ func printStatus(out io.Writer, s agent.Status) error {
 			row("failed", "%d given up (`failed list` says why), %d too large", sc.Dead, sc.TooLarge)
 		}
 	}
+	if v := s.Verification; v != nil {
+		row("verified", "%s", verifiedLine(*v))
+	}
 	if s.Running {
 		if s.NextScan.IsZero() {
 			row("next scan", "the first is not at its end")

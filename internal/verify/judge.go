@@ -239,23 +239,24 @@ func evidence(c messages.FileCopied, version string, s Stored) (Result, string) 
 	if sum, err := base64.StdEncoding.DecodeString(c.MD5); err == nil && len(sum) == 16 {
 		md5 = hex.EncodeToString(sum)
 	}
+	sameSum, sums := s.CRC32C == c.CRC32C, s.CRC32C != "" && c.CRC32C != ""
+	versions := s.SourceETag != "" && version != ""
 	switch {
+	case s.Size == c.Size && sums && sameSum:
+		return Equal, "by CRC32C"
+	case s.Size == c.Size && !sums && md5 != "" && strings.EqualFold(s.ETag, md5):
+		return Equal, "by MD5"
+	case versions && s.SourceETag != version:
+		return Different, fmt.Sprintf("it is of version %s of the source, and the ledger has %s", s.SourceETag, version)
 	case s.Size != c.Size:
 		return Different, fmt.Sprintf("%d bytes stand there, and %d were copied", s.Size, c.Size)
-	case s.CRC32C != "" && c.CRC32C != "":
-		if s.CRC32C != c.CRC32C {
-			return Different, fmt.Sprintf("its CRC32C is %s, and %s was copied", s.CRC32C, c.CRC32C)
-		}
-		return Equal, "by CRC32C"
-	case md5 != "" && strings.EqualFold(s.ETag, md5):
-		return Equal, "by MD5"
-	case s.SourceETag != "" && version != "" && s.SourceETag != version:
-		return Different, fmt.Sprintf("it is of version %s of the source, and the ledger has %s", s.SourceETag, version)
+	case sums && !sameSum:
+		return Different, fmt.Sprintf("its CRC32C is %s, and %s was copied", s.CRC32C, c.CRC32C)
 	case c.ETag != "" && s.ETag != "" && s.ETag != c.ETag:
 		return Different, fmt.Sprintf("it was written again after the copy that the ledger knows: its etag is %s, and was %s", s.ETag, c.ETag)
 	case c.ETag != "" && s.ETag != "":
 		return Equal, "by the etag of its copy"
-	case s.SourceETag != "" && version != "":
+	case versions:
 		return Equal, "by its version of the source"
 	}
 	return Equal, "by size"
