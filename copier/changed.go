@@ -51,6 +51,7 @@ func (c *Copier) hold(j *job, crc32c string) error {
 // succeed gives a new copy what is known of the one before it: of the same bytes their
 // statistics, and of others what they were, so that both sums are kept.
 func (j *job) succeed(f *messages.FileCopied) {
+	j.replaced = false
 	had := j.delivered()
 	if had == nil {
 		return

@@ -903,7 +903,7 @@ func TestWhatBeganIsToldToEnd(t *testing.T) {
 			w.run(15*time.Minute, cp)
 			var kinds []copier.Kind
 			for _, e := range told() {
-				if e.Kind == copier.Progress {
+				if e.Kind == copier.Progress || e.Kind == copier.Inspected {
 					continue
 				}
 				if kinds = append(kinds, e.Kind); len(kinds) > 2 {

@@ -801,7 +801,22 @@ func (h *host) copier() *copier.Copier {
 		Route: route, Rules: rules(h.tb), Worker: h.name, Slots: 1, AckWait: ackWait, Chunk: 16,
 		Retry:     copier.Retry{Initial: 5 * time.Second, Max: 5 * time.Minute, Multiplier: 2},
 		DeadAfter: 72 * time.Hour, Grace: 20 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Inspect: copier.NewInspection(inspector(count)),
 	}
+}
+
+// An inspector is one made of a function.
+type inspector func(io.Reader) messages.Statistics
+
+func (i inspector) Inspect(r io.Reader) messages.Statistics { return i(r) }
+
+// count takes each byte for a row, and everything for valid.
+func count(r io.Reader) messages.Statistics {
+	n, err := io.Copy(io.Discard, r)
+	if err != nil {
+		return messages.Statistics{Rows: n, Skipped: err.Error()}
+	}
+	return messages.Statistics{Gzip: messages.GzipValid, Bytes: n, Rows: n}
 }
 
 // run lets copiers work until the queue is empty, one of them has crashed, or

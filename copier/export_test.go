@@ -1,0 +1,4 @@
+package copier
+
+// Turns is how many inspections compute at once.
+func (i *Inspection) Turns() int { return cap(i.turns) }
