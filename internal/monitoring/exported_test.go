@@ -91,7 +91,7 @@ func busy(role web.Role) *web.Metrics {
 		Parts:    func() (int, int) { return 0, 1 },
 	})
 	if role.Scans {
-		m.Scanned(scanner.Stats{}, nil)
+		m.Scanned(scanner.Stats{Sweep: true}, nil)
 		m.Uploads(1, now)
 		m.Days(map[string]int{"complete": 1, "late": 1, "partial": 1, "missing": 1, "not-expected-yet": 1, "before-us": 1})
 		m.Verified(messages.Verification{Started: now})

@@ -133,8 +133,14 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		focus_gate_open{side="destination"} 1
 		focus_gate_open{side="source"} 0
 		focus_in_flight 3
+		focus_notifications_total{kind="email",result="failed"} 0
+		focus_notifications_total{kind="email",result="ok"} 0
 		focus_notifications_total{kind="heartbeat",result="failed"} 0
 		focus_notifications_total{kind="heartbeat",result="ok"} 0
+		focus_notifications_total{kind="slack",result="failed"} 0
+		focus_notifications_total{kind="slack",result="ok"} 0
+		focus_notifications_total{kind="teams",result="failed"} 0
+		focus_notifications_total{kind="teams",result="ok"} 0
 		focus_notifications_total{kind="webhook",result="failed"} 1
 		focus_notifications_total{kind="webhook",result="ok"} 2
 		focus_part_buffers_in_use 4
@@ -237,4 +243,18 @@ func exported(t *testing.T, m *web.Metrics) string {
 		t.Fatalf("metrics: %d %s", w.Code, w.Body)
 	}
 	return w.Body.String()
+}
+
+// Files that expire are seen by scans of all days alone: between two of them the last
+// number stands.
+func TestOnlyASweepSaysWhatExpires(t *testing.T) {
+	m := metrics(nil)
+	m.Scanned(scanner.Stats{}, nil)
+	if n, err := testutil.GatherAndCount(m.Gatherer(), "focus_expiring_files"); n != 0 || err != nil {
+		t.Errorf("before the first scan of all days it is known what expires (%v)", err)
+	}
+	m.Scanned(scanner.Stats{Sweep: true, Expiring: 3}, nil)
+	m.Scanned(scanner.Stats{}, nil)
+	m.Scanned(scanner.Stats{Sweep: true}, errors.New("broken off"))
+	compare(t, m, "focus_expiring_files 3")
 }
