@@ -203,5 +203,6 @@ func ReadStatus(stateDir string) (Status, error) {
 		err = json.Unmarshal(data, &s)
 	}
 	s.Running, s.Phase, s.Ready, s.InFlight = false, Stopped, false, []Transfer{}
+	s.Paused = nil // it may have been resumed since
 	return s, err
 }

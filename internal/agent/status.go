@@ -34,6 +34,9 @@ type Status struct {
 	// Ready is false while nothing can be copied; Problem says why.
 	Ready   bool   `json:"ready"`
 	Problem string `json:"problem,omitempty"`
+	// Paused says who holds the queue back and why; nil while nobody does. The agent is
+	// ready all the same, and scans.
+	Paused *messages.Pause `json:"paused,omitempty"`
 	// Since is the first report day that the agent is responsible for.
 	Since messages.Day `json:"since,omitempty"`
 	// SinceSet tells that the operator chose that day.
@@ -277,6 +280,16 @@ func (b *Board) Since(d messages.Day) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.status.Since = d
+}
+
+// Paused takes that the route was paused or, by nil, resumed, and reports whether that
+// is news.
+func (b *Board) Paused(p *messages.Pause) (news bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.status.Paused
+	b.status.Paused = p
+	return (was == nil) != (p == nil) || p != nil && *was != *p
 }
 
 // Stop takes the begin of the end.

@@ -49,6 +49,13 @@ type Sync struct {
 	Gate *copier.Gate
 	// MaxAttempts bounds the failed attempts that are waited for.
 	MaxAttempts int
+	// Find queues what this sync is about and tells found of each file of it. It is
+	// called again while files are waited for, for what was lost meanwhile; found is
+	// then nil. Nil for a scan of the Scanner.
+	Find func(ctx context.Context, found func(scanner.Outcome)) (scanner.Stats, error)
+	// Paused says who holds the queue back, and is nil while nobody does: a sync does
+	// not wait for an operator. May be nil.
+	Paused func(ctx context.Context) error
 
 	mu      sync.Mutex
 	started time.Time
@@ -68,8 +75,7 @@ func (s *Sync) Run(ctx context.Context) (Summary, error) {
 	watching, cancel := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { s.Watch(watching, s.changed) })
-	s.Scanner.Observe = s.found
-	stats, err := s.Scanner.Scan(ctx)
+	stats, err := s.find(ctx, s.found)
 	if s.Scanner.Finished != nil && ctx.Err() == nil { // as in Run
 		s.Scanner.Finished(stats, err)
 	}
@@ -86,6 +92,14 @@ func (s *Sync) Run(ctx context.Context) (Summary, error) {
 	slices.SortFunc(s.sum.Failures, func(a, b Failure) int { return cmp.Compare(a.Object, b.Object) })
 	s.sum.Seconds = time.Since(s.started).Seconds()
 	return s.sum, err
+}
+
+func (s *Sync) find(ctx context.Context, found func(scanner.Outcome)) (scanner.Stats, error) {
+	if s.Find != nil {
+		return s.Find(ctx, found)
+	}
+	s.Scanner.Observe = found
+	return s.Scanner.Scan(ctx)
 }
 
 // found takes one outcome of the scan.
@@ -199,19 +213,27 @@ func (s *Sync) Event(e copier.Event) {
 // was lost meanwhile is queued anew, as in an agent that scans each interval.
 const again = time.Minute
 
+// lookEvery is how many seconds pass between two looks at a pause.
+const lookEvery = 5
+
 // wait returns when nothing is pending, or no end is in sight.
 func (s *Sync) wait(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	rescan := time.NewTicker(again)
 	defer rescan.Stop()
-	s.Scanner.Observe = nil
-	for {
+	for second, look := 0, s.Paused != nil; ; {
 		s.mu.Lock()
 		left, ended := len(s.pending), s.ended
 		s.mu.Unlock()
 		if left == 0 || ended != nil {
 			return ended
+		}
+		if look {
+			if err := s.Paused(ctx); err != nil {
+				return err
+			}
+			look = false
 		}
 		if s.Gate != nil {
 			if g := s.Gate.State(); g.Open && g.Probes >= max(s.MaxAttempts, 1) {
@@ -223,8 +245,10 @@ func (s *Sync) wait(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-s.wake:
 		case <-tick.C:
+			second++
+			look = s.Paused != nil && second%lookEvery == 0
 		case <-rescan.C:
-			if _, err := s.Scanner.Scan(ctx); err != nil {
+			if _, err := s.find(ctx, nil); err != nil {
 				s.Scanner.Log.Warn("the scan while waiting failed", "err", err)
 			}
 		}

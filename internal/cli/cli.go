@@ -96,7 +96,7 @@ for byte, and is visible only after its bytes were verified.
 		return err
 	}
 	root.AddCommand(a.startCommand(), a.stopCommand(), a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(), a.configCommand(),
-		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.verifyCommand(), a.reportCommand(), a.auditCommand(), a.stateCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand(), a.supportBundleCommand(), a.manCommand())
+		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.backfillCommand(), a.pauseCommand(), a.resumeCommand(), a.verifyCommand(), a.reportCommand(), a.auditCommand(), a.stateCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand(), a.supportBundleCommand(), a.manCommand())
 	if err := help(root); err != nil {
 		panic(err) // unreachable: it is about flags that stand above
 	}

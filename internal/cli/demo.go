@@ -128,7 +128,7 @@ func (d *demo) acts(ctx context.Context, p *progress) error {
 	} {
 		d.say("%s", act.title)
 		act.before()
-		sum, err := d.route.syncObserved(ctx, p, d.observe)
+		sum, err := d.route.syncObserved(ctx, d.route.sync(), p, d.observe)
 		if err != nil {
 			return err
 		}

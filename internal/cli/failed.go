@@ -1,18 +1,20 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"oracle-focus-agent/internal/agent"
+	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/messages"
 )
@@ -20,50 +22,80 @@ import (
 // A failedFile is one line of `failed list`.
 type failedFile struct {
 	Object   string         `json:"object"`
+	Day      messages.Day   `json:"day"`
 	Size     int64          `json:"size"`
 	Class    messages.Class `json:"class"`
 	Error    string         `json:"error"`
 	Attempts int            `json:"attempts"`
 	At       time.Time      `json:"at"`
+	// Discarded: an operator gave it up. Only a list of named files has such.
+	Discarded bool `json:"discarded,omitempty"`
 }
 
 func (a *app) failedCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "failed", Short: "List the files that were given up, or try them again", Args: cobra.NoArgs,
+		Use: "failed", Short: "List the files that were given up, tell all about one, try them again or discard them", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // without it cobra takes any word for a call for help
 	}
-	var asJSON, all bool
-	list := &cobra.Command{
-		Use: "list", Short: "List the files that were given up, with the reason", Args: cobra.NoArgs,
-		Example: "  oracle-focus-agent failed list",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.failedList(cmd.Context(), asJSON) },
-	}
-	list.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
-	retry := &cobra.Command{
-		Use: "retry [--all | NAME ...]", Short: "Order another copy of files that were given up",
-		Example: "  oracle-focus-agent failed retry --all\n  oracle-focus-agent failed retry 0001000002103533-00001.csv.gz",
+	cmd.AddCommand(a.failedListCommand(), a.failedShowCommand(), a.failedRetryCommand(), a.failedDiscardCommand())
+	return cmd
+}
+
+func (a *app) failedListCommand() *cobra.Command {
+	var asJSON bool
+	var s selection
+	cmd := &cobra.Command{
+		Use: "list [NAME ...]", Short: "List the files that were given up by cause, with the reason and what to do",
+		Example: "  oracle-focus-agent failed list\n  oracle-focus-agent failed list --cause hash-mismatch --from 2026-11-01",
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if all == (len(names) > 0) {
-				return &coded{exitConfig, errors.New("name the files to retry, by object or file name, or say --all")}
+			s.Names = names
+			if err := s.check(false); err != nil {
+				return err
 			}
-			return a.failedRetry(cmd.Context(), names)
+			return a.failedList(cmd.Context(), s, asJSON)
 		},
 	}
-	retry.ValidArgsFunction = a.failedNames
-	retry.Flags().BoolVar(&all, "all", false, "every file that was given up")
-	cmd.AddCommand(list, retry)
+	s.flags(cmd)
+	cmd.ValidArgsFunction = a.failedNames
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
+}
+
+func (a *app) failedList(ctx context.Context, s selection, asJSON bool) error {
+	files := []failedFile{}
+	err := a.ask(ctx, "/v1/failed", s, &files, func(r *route) (err error) {
+		files, err = r.listFailed(ctx, s)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return a.printJSON(files)
+	}
+	return a.printFailed(files, true)
 }
 
 // ask sends a request to the running agent or, where none runs, does alone by
 // itself with the queue open.
-func (a *app) ask(ctx context.Context, request string, in, out any, alone func(*route) error) (err error) {
+func (a *app) ask(ctx context.Context, request string, in, out any, alone func(*route) error) error {
+	return a.askBy(ctx, askQuickly, request, in, out, alone)
+}
+
+// askPatiently is ask for what may take an agent long.
+func (a *app) askPatiently(ctx context.Context, request string, in, out any, alone func(*route) error) error {
+	return a.askBy(ctx, func(ctx context.Context, cfg *config.Config, path string, in, out any) error {
+		return agent.Ask(ctx, cfg.State.Dir, path, in, out)
+	}, request, in, out, alone)
+}
+
+func (a *app) askBy(ctx context.Context, by func(context.Context, *config.Config, string, any, any) error, request string, in, out any, alone func(*route) error) (err error) {
 	cfg, naming, err := a.load()
 	if err != nil {
 		return err
 	}
 	if cfg.State.Dir != "" {
-		if err := askQuickly(ctx, cfg, request, in, out); !errors.Is(err, agent.ErrNotRunning) {
+		if err := by(ctx, cfg, request, in, out); !errors.Is(err, agent.ErrNotRunning) {
 			return err
 		}
 	}
@@ -78,38 +110,23 @@ func (a *app) ask(ctx context.Context, request string, in, out any, alone func(*
 	return alone(r)
 }
 
-func (a *app) failedList(ctx context.Context, asJSON bool) error {
-	files := []failedFile{}
-	err := a.ask(ctx, "/v1/failed", struct{}{}, &files, func(r *route) (err error) {
-		files, err = listFailed(ctx, r.ledger)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return a.printJSON(files)
-	}
-	w := tabwriter.NewWriter(a.env.Stdout, 0, 0, 2, ' ', 0)
-	for _, f := range files {
-		fmt.Fprintf(w, "%s\t%s\t%d attempts\t%s\n", f.Object, f.Class, f.Attempts, f.Error)
-	}
-	fmt.Fprintf(w, "%d failed\n", len(files))
-	return w.Flush()
-}
-
-// listFailed reads the failed files from the ledger, in the order of their names.
-func listFailed(ctx context.Context, ledger *nats.Ledger) ([]failedFile, error) {
-	entries, err := failedEntries(ctx, ledger)
+// listFailed reads the chosen files from the ledger, in the order of their names.
+func (r *route) listFailed(ctx context.Context, s selection) ([]failedFile, error) {
+	entries, err := s.entries(ctx, r.ledger)
 	files := make([]failedFile, 0, len(entries))
 	for _, e := range entries {
-		r := e.Record
-		files = append(files, failedFile{Object: r.Object.Name, Size: r.Object.Size, Class: r.Class, Error: r.Error, Attempts: r.Attempts, At: r.At})
+		f := e.Record
+		files = append(files, failedFile{
+			Object: f.Object.Name, Day: e.Day, Size: f.Object.Size, Class: f.Class, Error: f.Error,
+			Attempts: f.Attempts, At: f.At, Discarded: f.Status == messages.StatusDiscarded,
+		})
 	}
 	return files, err
 }
 
-func failedEntries(ctx context.Context, ledger *nats.Ledger) ([]nats.Entry, error) {
+// failedEntries are the records of the files that were given up, also by an operator
+// where discarded is true, in the order of their names.
+func failedEntries(ctx context.Context, ledger *nats.Ledger, discarded bool) ([]nats.Entry, error) {
 	latest := map[string]nats.Entry{}
 	for e, err := range ledger.Records(ctx) {
 		if errors.Is(err, messages.Refused) { // its file is looked at again by the next scan
@@ -118,7 +135,8 @@ func failedEntries(ctx context.Context, ledger *nats.Ledger) ([]nats.Entry, erro
 		if err != nil {
 			return nil, err
 		}
-		if latest[e.Key] = e; e.Record.Status != messages.StatusFailed {
+		s := e.Record.Status
+		if latest[e.Key] = e; s != messages.StatusFailed && !(discarded && s == messages.StatusDiscarded) {
 			delete(latest, e.Key)
 		}
 	}
@@ -130,71 +148,50 @@ func failedEntries(ctx context.Context, ledger *nats.Ledger) ([]nats.Entry, erro
 	return out, nil
 }
 
-func (a *app) failedRetry(ctx context.Context, names []string) error {
-	var ordered []string
-	err := a.ask(ctx, "/v1/retry", names, &ordered, func(r *route) (err error) {
-		ordered, err = r.retryFailed(ctx, names)
-		return err
-	})
-	for _, name := range ordered {
-		fmt.Fprintf(a.env.Stdout, "ordered %s\n", name)
+// printFailed prints files by cause: those with the most files first, each with what
+// the cause means and what to do about it, and, where each is true, the files.
+func (a *app) printFailed(files []failedFile, each bool) error {
+	w := tabwriter.NewWriter(a.env.Stdout, 0, 0, 2, ' ', 0)
+	for _, group := range byCause(files) {
+		e := group[0].Class.Explain()
+		fmt.Fprintf(w, "%s: %s, %s\n", group[0].Class, counted(len(group), "file"), humanize.IBytes(uint64(sizeOf(group))))
+		fmt.Fprintf(w, "  meaning: %s\n  remedy:  %s\n", e.Meaning, e.Remedy)
+		for _, f := range group {
+			if each {
+				fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", printable(f.Object), counted(f.Attempts, "attempt"), shortTime(f.At)+discarded(f), printable(f.Error))
+			}
+		}
 	}
-	if err == nil {
-		fmt.Fprintf(a.env.Stdout, "%d files will be copied by the running agent, or by the next run or sync\n", len(ordered))
-	}
-	return err
+	fmt.Fprintf(w, "%d failed\n", len(files))
+	return w.Flush()
 }
 
-// retryFailed orders the named files again, or all where names is empty. The
-// order is written to the ledger first and then published; a crash in between is
-// mended by the next scan, which publishes whatever is due.
-func (r *route) retryFailed(ctx context.Context, names []string) (ordered []string, err error) {
-	entries, err := failedEntries(ctx, r.ledger)
-	if err != nil {
-		return nil, err
+func discarded(f failedFile) string {
+	if f.Discarded {
+		return ", discarded"
 	}
-	wanted := map[string]bool{}
-	for _, n := range names {
-		wanted[n] = false
-	}
-	publisher := r.conn.Publisher(r.cfg.NATS.Prefix)
-	for _, e := range entries {
-		name := e.Record.Object.Name
-		hit := name
-		if _, ok := wanted[name]; !ok {
-			hit = path.Base(name)
-		}
-		if _, ok := wanted[hit]; !ok && len(names) > 0 {
-			continue
-		}
-		wanted[hit] = true
-		if err := r.order(ctx, e, publisher); err != nil {
-			return ordered, fmt.Errorf("order %s: %w", name, err)
-		}
-		ordered = append(ordered, name)
-	}
-	for n, found := range wanted {
-		if !found && len(names) > 0 {
-			return ordered, &agent.Refusal{Text: fmt.Sprintf("%q is not among the failed files; see `oracle-focus-agent failed list`", n), Exit: exitError}
-		}
-	}
-	return ordered, nil
+	return ""
 }
 
-func (r *route) order(ctx context.Context, e nats.Entry, p *nats.Publisher) error {
-	due := messages.Record{
-		Status: messages.StatusDue, Epoch: e.Record.Epoch, Object: e.Record.Object, Copy: e.Record.Copy,
-		Generation: e.Record.Generation + 1, At: time.Now().UTC(),
+func byCause(files []failedFile) (groups [][]failedFile) {
+	byClass := map[messages.Class][]failedFile{}
+	for _, f := range files {
+		byClass[f.Class] = append(byClass[f.Class], f)
 	}
-	raw, err := due.Encode()
-	if err != nil {
-		return err
+	for _, group := range byClass {
+		groups = append(groups, group)
 	}
-	if _, err := r.ledger.Write(ctx, e.Key, raw, e.Revision); err != nil {
-		return err
-	}
-	_, err = p.Publish(ctx, messages.Live, messages.FileDiscovered{
-		Route: r.cfg.OCI.Name, Object: due.Object, Generation: due.Generation, Epoch: due.Epoch, Discovered: due.At,
+	slices.SortFunc(groups, func(x, y []failedFile) int {
+		return cmp.Or(cmp.Compare(len(y), len(x)), cmp.Compare(x[0].Class, y[0].Class))
 	})
-	return err
+	return groups
 }
+
+func sizeOf(files []failedFile) (sum int64) {
+	for _, f := range files {
+		sum += f.Size
+	}
+	return sum
+}
+
+func shortTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }

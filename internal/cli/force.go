@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"oracle-focus-agent/messages"
 	"oracle-focus-agent/scanner"
@@ -32,36 +30,12 @@ func (r *route) orderAgain(ctx context.Context) error {
 	if _, err := s.Scan(ctx); err != nil {
 		return err
 	}
+	orders := r.scanner()
 	for _, o := range found {
-		if err := r.orderOne(ctx, o.Object, messages.RecordKey(r.cfg.OCI.Name, o.Report)); err != nil {
+		if _, err := orders.Order(ctx, o.Object, o.Report); err != nil {
 			return fmt.Errorf("order %s: %w", o.Object.Name, err)
 		}
 	}
 	r.log.Info("another copy was ordered of what the window holds", "files", len(found))
 	return nil
-}
-
-// orderOne makes the record due, whatever another process writes meanwhile.
-func (r *route) orderOne(ctx context.Context, object messages.Object, key string) error {
-	for range 5 {
-		raw, revision, err := r.ledger.Read(ctx, key)
-		if err != nil {
-			return err
-		}
-		had, err := messages.DecodeRecord(raw)
-		if err != nil {
-			return err
-		}
-		due := messages.Record{
-			Status: messages.StatusDue, Epoch: r.identity.Epoch, Object: object, Copy: had.Copy,
-			Generation: had.Generation + 1, At: time.Now().UTC(),
-		}
-		if raw, err = due.Encode(); err != nil {
-			return err
-		}
-		if _, err = r.ledger.Write(ctx, key, raw, revision); !errors.Is(err, messages.Conflict) {
-			return err
-		}
-	}
-	return messages.Conflict
 }

@@ -92,7 +92,7 @@ func meant(word string, names []string) string {
 	return ""
 }
 
-// failedNames are the files that `failed retry` can name, as far as a running agent
+// failedNames are the files that the commands of `failed` can name, as far as a running agent
 // tells them at once.
 func (a *app) failedNames(cmd *cobra.Command, given []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
@@ -100,7 +100,7 @@ func (a *app) failedNames(cmd *cobra.Command, given []string, begun string) ([]c
 	cfg, _, err := config.Load(config.Options{Path: a.config, Environ: a.env.Environ, Incomplete: true})
 	var files []failedFile
 	if err == nil {
-		err = askQuickly(ctx, cfg, "/v1/failed", struct{}{}, &files)
+		err = askQuickly(ctx, cfg, "/v1/failed", selection{}, &files)
 	}
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

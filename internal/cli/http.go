@@ -55,7 +55,7 @@ func newMonitor(cfg *config.Config, role string, log *slog.Logger) (*monitor, er
 	m.scan = web.Check{Name: "source", State: web.Pending, Since: m.started, Detail: "no scan has ended yet"}
 	about := web.About{Version: version(), Revision: revision(), Route: cfg.OCI.Name, Interval: m.interval}
 	m.metrics = web.NewMetrics(m.does, about, web.Sources{
-		Queue: m.askQueue, InFlight: m.inFlight, Gate: m.gate, Parts: m.parts,
+		Queue: m.askQueue, InFlight: m.inFlight, Gate: m.gate, Parts: m.parts, Paused: func() bool { return m.paused() != nil },
 	})
 	var err error
 	m.server, err = web.Listen(web.Options{Listen: cfg.HTTP.Listen, Ready: m.ready, Metrics: m.metrics.Handler(log), Log: log})
@@ -174,7 +174,18 @@ func (m *monitor) ready(ctx context.Context) web.Readiness {
 	if m.does.Copies {
 		r.Checks = append(r.Checks, m.sideCheck("destination", messages.Destination))
 	}
+	if p := m.paused(); p != nil { // by whom and why is told to those who may ask for more
+		r.PausedSince = p.At
+	}
 	return r.Judge(now)
+}
+
+// paused is nil while nobody holds the queue back, as far as the process knows.
+func (m *monitor) paused() *messages.Pause {
+	if g := m.agent.Load(); g != nil {
+		return g.board.Status().Paused
+	}
+	return nil
 }
 
 func (m *monitor) queueCheck(ctx context.Context) web.Check {

@@ -141,11 +141,15 @@ func (r *route) beginMarks(ctx context.Context, since messages.Day) error {
 		if m == nil {
 			m = &messages.Marks{Epoch: r.identity.Epoch}
 		}
-		if revision > 0 && (since == "" || m.Since != "" && m.Since <= since) {
-			return nil
-		}
+		was := *m
 		if m.Since == "" || since != "" && since < m.Since {
 			m.Since = since
+		}
+		if r.known != nil { // what an earlier ledger was responsible for by backfills
+			m.Ranges = messages.Join(append(slices.Clone(m.Ranges), r.known.Ranges...), m.Since)
+		}
+		if revision > 0 && m.Since == was.Since && slices.Equal(m.Ranges, was.Ranges) {
+			return nil
 		}
 		raw, err := m.Encode()
 		if err != nil {
@@ -194,21 +198,29 @@ func (r *route) lastNote() *state.Known {
 // note writes down that the ledger is in use.
 func (r *route) note(ctx context.Context) {
 	if m, _, err := r.readMarks(ctx); err == nil && m != nil {
-		r.noteSince(m.Since)
+		r.noteDays(m.Since, m.Ranges)
 	}
 }
 
 // noteSince writes down that there is a ledger, where that or its responsibility is
 // news. Before a ledger is filled it makes the next start refuse one that is not.
 func (r *route) noteSince(since messages.Day) {
+	var ranges []messages.Range
+	if r.known != nil {
+		ranges = r.known.Ranges
+	}
+	r.noteDays(since, ranges)
+}
+
+func (r *route) noteDays(since messages.Day, ranges []messages.Range) {
 	file := r.noteFile()
 	if file == "" {
 		return
 	}
-	known := state.Known{Identity: r.identity, Since: since, Noted: time.Now().UTC().Truncate(time.Second)}
+	known := state.Known{Identity: r.identity, Since: since, Ranges: ranges, Noted: time.Now().UTC().Truncate(time.Second)}
 	known.Identity.Schema = messages.Schema
 	had, err := state.ReadKnown(file)
-	if err == nil && had != nil && had.Identity == known.Identity && had.Since == known.Since {
+	if err == nil && had != nil && had.Identity == known.Identity && had.Since == known.Since && slices.Equal(had.Ranges, known.Ranges) {
 		return
 	}
 	if err = known.Write(file); err != nil {
@@ -225,6 +237,9 @@ type sureMarks struct {
 
 func (s sureMarks) Read(ctx context.Context, key string) ([]byte, uint64, error) {
 	raw, revision, err := s.Marks.Read(ctx, key)
+	if key != messages.MarksKey(s.route.cfg.OCI.Name) { // an order
+		return raw, revision, err
+	}
 	if err == nil && raw == nil && s.route.hadMarks.Load() {
 		return nil, 0, &messages.Fault{Class: messages.Queue, Op: "read " + key, Err: errors.New("the ledger is gone under this process")}
 	}
@@ -236,7 +251,7 @@ func (s sureMarks) Read(ctx context.Context, key string) ([]byte, uint64, error)
 
 func (s sureMarks) Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	next, err := s.Marks.Write(ctx, key, value, revision)
-	if err == nil {
+	if err == nil && key == messages.MarksKey(s.route.cfg.OCI.Name) {
 		s.route.hadMarks.Store(true)
 	}
 	return next, err

@@ -44,6 +44,9 @@ func oneLine(s agent.Status) string {
 	if s.Problem != "" {
 		parts = append(parts, s.Problem)
 	}
+	if s.Paused != nil {
+		parts = append(parts, pausedText(s.Paused))
+	}
 	if s.LastScan != nil {
 		parts = append(parts, "last scan ended "+s.LastScan.Started.Add(seconds(s.LastScan.Seconds)).UTC().Format(time.TimeOnly)+" UTC")
 	}

@@ -333,7 +333,7 @@ func TestNoCommandTellsASecret(t *testing.T) {
 	until(t, "all files are copied", patience, func() bool { return len(c.wrong()) == 0 })
 	c.http()
 	for _, args := range [][]string{
-		{"status"}, {"status", "--json"}, {"sync", "--json"}, {"failed", "list", "--json"}, {"failed", "retry", "--all"}, {"healthcheck"},
+		{"status"}, {"status", "--json"}, {"sync", "--json"}, {"failed", "list", "--json"}, {"failed", "retry", "--all", "--yes", "--no-wait"}, {"failed", "show", "x"}, {"audit"}, {"healthcheck"},
 		{"state", "export", "-o", export}, {"state", "export", "--format", "python", "-o", python},
 		{"version", "--check"}, {"support-bundle", "-o", filepath.Join(c.out, "running.tar.gz")}, {"start"}, {"run"}, {"stop"},
 	} {

@@ -96,7 +96,7 @@ func TestABrokenBodyIsNeverVisibleAndIsCopiedWhenTheFaultEnds(t *testing.T) {
 			end()
 			if c.dead {
 				w.sync(t, 1) // the dead stay dead, and are reported
-				w.run(t, "failed", "retry", "--all").want(t, 0)
+				w.run(t, "failed", "retry", "--all", "--yes", "--no-wait").want(t, 0)
 			}
 			if got := w.sync(t, 0).Transferred; got != 2 {
 				t.Errorf("%d transferred after the fault, want 2", got)

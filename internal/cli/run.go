@@ -139,6 +139,7 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 	var beside sync.WaitGroup
 	beside.Go(func() { displaced = g.guard(ctx, stop) })
 	beside.Go(func() { g.reloads(ctx, a, hup) })
+	beside.Go(func() { g.followPause(ctx, name) })
 	work(ctx, g)
 	stop()
 	beside.Wait()
@@ -349,6 +350,7 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 	roles.Go(func() { g.scan(ctx) })
 	roles.Go(func() { g.copy(ctx) })
 	roles.Go(func() { g.learnSince(ctx) })
+	roles.Go(func() { g.followPause(ctx, "run") })
 	roles.Go(func() { g.reloads(ctx, a, hup) })
 	roles.Go(func() { displaced = g.guard(ctx, stop) })
 	roles.Wait()
@@ -390,15 +392,21 @@ func (g *running) learnSince(ctx context.Context) {
 // requests is what the socket of an agent serves once the agent is at work.
 func requests() map[string]func(*running, context.Context, []byte) (any, error) {
 	return map[string]func(*running, context.Context, []byte) (any, error){
-		"/v1/sync":   (*running).answerSync,
-		"/v1/verify": (*running).answerVerify,
-		"/v1/failed": func(g *running, ctx context.Context, _ []byte) (any, error) { return listFailed(ctx, g.ledger) },
-		"/v1/retry":  (*running).answerRetry,
-		"/v1/state":  (*running).answerState,
-		"/v1/audit":  func(g *running, ctx context.Context, _ []byte) (any, error) { return g.trail(ctx) },
-		"/v1/queue":  func(g *running, ctx context.Context, _ []byte) (any, error) { return g.conn.Status(ctx, g.assets) },
-		"/v1/report": (*running).answerReport,
-		"/v1/held":   func(g *running, ctx context.Context, _ []byte) (any, error) { return g.held(ctx) },
+		"/v1/sync":             (*running).answerSync,
+		"/v1/verify":           (*running).answerVerify,
+		"/v1/failed":           (*running).answerFailed,
+		"/v1/retry":            (*running).answerRetry,
+		"/v1/discard":          (*running).answerDiscard,
+		"/v1/file":             (*running).answerFile,
+		"/v1/backfill":         (*running).answerBackfill,
+		"/v1/backfill/preview": (*running).answerPreview,
+		"/v1/pause":            (*running).answerPause,
+		"/v1/resume":           (*running).answerResume,
+		"/v1/state":            (*running).answerState,
+		"/v1/audit":            func(g *running, ctx context.Context, _ []byte) (any, error) { return g.trail(ctx) },
+		"/v1/queue":            func(g *running, ctx context.Context, _ []byte) (any, error) { return g.conn.Status(ctx, g.assets) },
+		"/v1/report":           (*running).answerReport,
+		"/v1/held":             func(g *running, ctx context.Context, _ []byte) (any, error) { return g.held(ctx) },
 	}
 }
 
@@ -464,14 +472,6 @@ func (g *running) sameRoute(caller messages.Identity) error {
 	}
 	b.WriteString("nothing was copied; stop the agent and start it again, which names the ways out")
 	return &agent.Refusal{Text: b.String(), Exit: exitConfig}
-}
-
-func (g *running) answerRetry(ctx context.Context, body []byte) (any, error) {
-	var names []string
-	if err := json.Unmarshal(body, &names); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
-	return g.retryFailed(ctx, names)
 }
 
 func errText(err error) string {

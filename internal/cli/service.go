@@ -112,6 +112,9 @@ func printInstances(out io.Writer, all []agent.Status) error {
 		if !s.Ready {
 			ready = "NO: " + s.Problem
 		}
+		if s.Paused != nil {
+			ready += "; " + pausedText(s.Paused)
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%d\t%s\t%s\n", s.Role, s.Instance, s.Route, s.Version,
 			time.Since(s.Started).Round(time.Second), len(s.InFlight), when(lastSuccess(s)), ready)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"oracle-focus-agent/internal/agent"
 	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/daemon"
+	"oracle-focus-agent/messages"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -124,6 +126,9 @@ func printStatus(out io.Writer, s agent.Status) error {
 			row("ready", "NO: %s", s.Problem)
 		}
 	}
+	if s.Paused != nil {
+		row("PAUSED", "%s", strings.TrimPrefix(pausedText(s.Paused), "paused "))
+	}
 	row("route", "%s: %s -> %s", s.Route, s.Source, s.Destination)
 	if s.Phase == agent.Starting { // nothing has happened yet
 		return w.Flush()
@@ -149,7 +154,7 @@ func printStatus(out io.Writer, s agent.Status) error {
 		} else {
 			row("next scan", "%s", when(s.NextScan))
 		}
-		row("queue", "%d waiting, %d backfill, %d in flight", s.Queue.Live, s.Queue.Backfill, s.Queue.InFlight)
+		row("queue", "%d waiting, %d backfill, %d in flight%s", s.Queue.Live, s.Queue.Backfill, s.Queue.InFlight, heldBack(s.Paused))
 	}
 	row("last success", "%s", when(s.LastSuccess))
 	row("since start", "%s", totals(s.Totals))
@@ -170,6 +175,13 @@ func printStatus(out io.Writer, s agent.Status) error {
 			humanize.IBytes(uint64(float64(f.Bytes)/max(time.Since(f.Started).Seconds(), 0.001))))
 	}
 	return w.Flush()
+}
+
+func heldBack(p *messages.Pause) string {
+	if p == nil {
+		return ""
+	}
+	return "; PAUSED: nothing is taken, scans go on and queue"
 }
 
 func totals(t agent.Totals) string {

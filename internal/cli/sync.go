@@ -102,10 +102,32 @@ func within(ctx context.Context, timeout time.Duration) (context.Context, contex
 }
 
 // syncAlone does the whole work in this process.
-func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, o syncOptions) (err error) {
-	p := a.progress()
-	a.quiet = a.quiet || p.bars != nil // bars and a line per file tear each other
-	log, closeLog, err := a.logger(cfg, p.logs())
+func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, o syncOptions) error {
+	return a.alone(ctx, cfg, naming, "sync", o.change, func(r *route, begin func() *progress) error {
+		if o.force {
+			if err := r.orderAgain(ctx); err != nil {
+				return err
+			}
+		}
+		p := begin()
+		sum, err := r.syncObserved(ctx, r.sync(), p, func(copier.Event) {})
+		if err == nil {
+			r.keep(ctx)
+		}
+		p.end()
+		if ctx.Err() != nil && err == nil {
+			err = context.Cause(ctx)
+		}
+		return a.closeSync(o, sum, errText(err), exitOf(sum, err))
+	})
+}
+
+// alone opens a route, in this process and without an agent, for a command that ends by
+// itself. work calls begin where the copying begins and nothing is asked any more: from
+// there on the progress is shown.
+func (a *app) alone(ctx context.Context, cfg *config.Config, naming messages.Naming, role string, c change, work func(r *route, begin func() *progress) error) (err error) {
+	out := &relay{to: a.env.Stderr}
+	log, closeLog, err := a.logger(cfg, out)
 	if err != nil {
 		return err
 	}
@@ -115,29 +137,40 @@ func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages
 	if err := r.lockEmbedded(); err != nil {
 		return err
 	}
-	c := o.change
-	if err := r.open(ctx, "sync", c); err != nil {
+	if err := r.open(ctx, role, c); err != nil {
 		return err
 	}
-	if o.force {
-		if err := r.orderAgain(ctx); err != nil {
-			return err
+	return work(r, func() *progress {
+		p := a.progress()
+		out.through(p.logs())
+		if p.bars != nil { // bars and a line per file tear each other
+			a.quiet = true
+			a.setLevel(cfg)
 		}
-	}
-	sum, err := r.syncObserved(ctx, p, func(copier.Event) {})
-	if err == nil {
-		r.keep(ctx)
-	}
-	p.end()
-	if ctx.Err() != nil && err == nil {
-		err = context.Cause(ctx)
-	}
-	return a.closeSync(o, sum, errText(err), exitOf(sum, err))
+		return p
+	})
+}
+
+// A relay is a writer that can be put in front of another one.
+type relay struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (r *relay) through(to io.Writer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.to = to
+}
+
+func (r *relay) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.to.Write(p)
 }
 
 // syncObserved runs the copier for the time of one sync.
-func (r *route) syncObserved(ctx context.Context, p *progress, observe func(copier.Event)) (agent.Summary, error) {
-	s := r.sync()
+func (r *route) syncObserved(ctx context.Context, s *agent.Sync, p *progress, observe func(copier.Event)) (agent.Summary, error) {
 	work, stop := context.WithCancel(ctx)
 	c := r.copier()
 	c.Observe = func(e copier.Event) {
@@ -171,8 +204,20 @@ func exitOf(sum agent.Summary, err error) int {
 
 // closeSync prints the result of a sync and turns it into the command's error.
 func (a *app) closeSync(o syncOptions, sum agent.Summary, problem string, exit int) error {
-	if o.json {
-		if err := a.printJSON(sum); err != nil {
+	return a.closeWork(work{title: "Sync", json: o.json, value: sum}, sum, problem, exit)
+}
+
+// A work is how a command that copied ends: value is what --json prints.
+type work struct {
+	title string
+	json  bool
+	value any
+}
+
+// closeWork prints the result of work and turns it into the command's error.
+func (a *app) closeWork(w work, sum agent.Summary, problem string, exit int) error {
+	if w.json {
+		if err := a.printJSON(w.value); err != nil {
 			return err
 		}
 	} else {
@@ -180,8 +225,8 @@ func (a *app) closeSync(o syncOptions, sum agent.Summary, problem string, exit i
 		if problem != "" {
 			verdict = "INCOMPLETE"
 		}
-		fmt.Fprintf(a.env.Stdout, "Sync %s: %d transferred, %d adopted, %d skipped, %d ineligible, %d failed of %d discovered; %s in %.1f s\n",
-			verdict, sum.Transferred, sum.Adopted, sum.Skipped, sum.Ineligible, sum.Failed, sum.Discovered, humanize.IBytes(uint64(sum.Bytes)), sum.Seconds)
+		fmt.Fprintf(a.env.Stdout, "%s %s: %d transferred, %d adopted, %d skipped, %d ineligible, %d failed of %d discovered; %s in %.1f s\n",
+			w.title, verdict, sum.Transferred, sum.Adopted, sum.Skipped, sum.Ineligible, sum.Failed, sum.Discovered, humanize.IBytes(uint64(sum.Bytes)), sum.Seconds)
 	}
 	printFailures(a.env.Stderr, sum)
 	if problem != "" {

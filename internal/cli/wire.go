@@ -168,13 +168,14 @@ func (r *route) openQueue(ctx context.Context, role string) (err error) {
 	if r.report, err = nats.Setup(ctx, r.conn, r.assets, nats.Manage(r.cfg.Manage())); err != nil {
 		return err
 	}
-	if r.server != nil {
-		if err = nats.RecreateConsumers(ctx, r.conn, r.assets); err != nil {
-			return err
-		}
+	if r.ledger, err = r.conn.Ledger(ctx, r.assets.State, r.cfg.OCI.Name); err != nil || r.server == nil {
+		return err
 	}
-	r.ledger, err = r.conn.Ledger(ctx, r.assets.State, r.cfg.OCI.Name)
-	return err
+	p, _, err := r.ledger.Pause(ctx)
+	if err != nil {
+		return err
+	}
+	return nats.RecreateConsumers(ctx, r.conn, r.assets, p)
 }
 
 // connectQueue connects, and looks at nothing there.
@@ -220,7 +221,9 @@ func connect(ctx context.Context, role string, o nats.Options) (*nats.Conn, erro
 func waits(role string) bool { return role == "run" || role == "scanner" || role == "copier" }
 
 // scans reports whether a role decides by the ledger what is sent.
-func scans(role string) bool { return role == "run" || role == "scanner" || role == "sync" }
+func scans(role string) bool {
+	return role == "run" || role == "scanner" || role == "sync" || role == "backfill"
+}
 
 func lockedAs(err error) error {
 	if errors.Is(err, nats.ErrLocked) {
@@ -356,7 +359,7 @@ func (r *route) inspection() *copier.Inspection {
 
 // sync is one sync over this route.
 func (r *route) sync() *agent.Sync {
-	return &agent.Sync{Scanner: r.scanner(), Watch: r.watch, Gate: r.gate, MaxAttempts: r.settings().Retry.MaxRetries}
+	return &agent.Sync{Scanner: r.scanner(), Watch: r.watch, Gate: r.gate, MaxAttempts: r.settings().Retry.MaxRetries, Paused: r.pausedError}
 }
 
 func (r *route) watch(ctx context.Context, seen func(string, messages.Record)) {

@@ -2,9 +2,11 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"oracle-focus-agent/messages"
 )
@@ -28,6 +30,31 @@ func (l *DeadLetters) Bury(ctx context.Context, d messages.DeadLetter) error {
 	msg.Data = data
 	_, err = l.conn.publish(ctx, "bury "+msg.Subject, msg)
 	return err
+}
+
+// Letter returns the last dead letter of a file; nil where there is none.
+func (l *DeadLetters) Letter(ctx context.Context, stream, route, name string) (*messages.DeadLetter, error) {
+	var raw []byte
+	subject := messages.DeadSubject(l.prefix, route, name)
+	err := l.conn.call(ctx, "read "+subject, func(ctx context.Context) error {
+		s, err := l.conn.js.Stream(ctx, stream)
+		if err != nil {
+			return err
+		}
+		msg, err := s.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err == nil {
+			raw = msg.Data
+		}
+		return err
+	})
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	d, err := messages.DecodeDeadLetter(raw)
+	return &d, err
 }
 
 // deadSubject is where the letter stands. What the message does not tell is

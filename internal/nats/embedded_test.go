@@ -104,7 +104,7 @@ func TestRecreatedConsumersDeliverAtOnce(t *testing.T) {
 	if s, err := c.Status(t.Context(), a); err != nil || s.Live.InFlight != 1 || s.Backfill.InFlight != 1 {
 		t.Fatalf("Status after the restart = %+v, %v, want both still lent", s, err)
 	}
-	if err := nats.RecreateConsumers(t.Context(), c, a); err != nil {
+	if err := nats.RecreateConsumers(t.Context(), c, a, nil); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()
@@ -146,7 +146,7 @@ func TestRecreateConsumersAfterACrashBetween(t *testing.T) {
 	if err := jetstreamOf(t, w.conn).DeleteConsumer(t.Context(), "FOCUS_FILES", "copiers-live"); err != nil {
 		t.Fatal(err)
 	}
-	if err := nats.RecreateConsumers(t.Context(), w.conn, w.assets); err != nil {
+	if err := nats.RecreateConsumers(t.Context(), w.conn, w.assets, nil); err != nil {
 		t.Errorf("RecreateConsumers where one is missing = %v", err)
 	}
 }

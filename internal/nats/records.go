@@ -68,6 +68,24 @@ func (l *Ledger) Records(ctx context.Context) iter.Seq2[Entry, error] {
 	}
 }
 
+// Named returns the records of all files of a file name, of whatever day.
+func (l *Ledger) Named(ctx context.Context, basename string) (all []Entry, err error) {
+	for r, err := range l.rows(ctx, l.route+".*.*.*."+messages.EncodeToken(basename)) {
+		if err != nil {
+			return nil, err
+		}
+		e, ok := r.entry()
+		if !ok || e.Erased {
+			continue
+		}
+		if e.Err != nil {
+			return nil, e.Err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
 // An OpenUpload is the ledger's note of a multipart upload in progress.
 type OpenUpload struct {
 	Key      string

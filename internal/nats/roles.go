@@ -33,7 +33,8 @@ type Grant struct {
 func (r Role) InboxPrefix() string { return "_INBOX_" + r.Name }
 
 // Roles is the table for the assets of one route. Nobody but admin can change,
-// empty or delete an asset; only copiers take files, and only scanners queue them.
+// empty or delete an asset, but that scanners and agents hold and release the consumers
+// as the ledger says; only copiers take files, and only scanners queue them.
 //
 // What no table can keep apart: whoever may ask the server something also names the
 // subject of the answer, and the server may publish to any.
@@ -45,6 +46,7 @@ func Roles(prefix, route string) []Role {
 		{"keep the result of the last comparison of source, ledger and destination", t.key(messages.VerificationKey(route))},
 		{"forget the records of files that the source no longer lists", t.key(route + ".*.*.*.*")},
 		{"put on record what an operator or a schedule orders", t.key(messages.AuditPrefix(route) + ".*")},
+		{"hold the consumers as long as an operator has paused the route", each("$JS.API.CONSUMER.PAUSE."+t.Files.Name+".", t.consumers()...)},
 	}
 	copies := []Grant{
 		{"take files", each("$JS.API.CONSUMER.MSG.NEXT."+t.Files.Name+".", t.consumers()...)},
@@ -54,6 +56,8 @@ func Roles(prefix, route string) []Role {
 	}
 	watches := []Grant{
 		{"watch the ledger", t.watch()},
+		{"read dead letters", t.peek(t.Dead.Name)},
+		{"pause and resume", t.key(messages.PauseKey(route))},
 		{"ask every instance for its status", []string{prefix + ".*.status"}},
 	}
 	return []Role{

@@ -256,8 +256,9 @@ func (ch change) apply(ctx context.Context, c *Conn, r *Report) error {
 // server that nobody else can reach: another worker's loans would be doubled.
 // The server counts deliveries from 1 again; of messages older than this, c says
 // that they were delivered before, since it can no longer be known. A crash
-// between leaves a consumer missing, which the next Setup creates.
-func RecreateConsumers(ctx context.Context, c *Conn, a messages.Assets) error {
+// between leaves a consumer missing, which the next Setup creates. The consumers of a
+// route that is paused are made so, before any slot can take a message.
+func RecreateConsumers(ctx context.Context, c *Conn, a messages.Assets, p *messages.Pause) error {
 	c.recreated.Store(time.Now().UnixNano())
 	for _, consumer := range []messages.Consumer{a.Live, a.Backfill} {
 		err := c.call(ctx, "recreate consumer "+consumer.Name, func(ctx context.Context) error {
@@ -265,7 +266,7 @@ func RecreateConsumers(ctx context.Context, c *Conn, a messages.Assets) error {
 			if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 				return err
 			}
-			_, err = c.js.CreateConsumer(ctx, consumer.Stream, consumerConfig(consumer))
+			_, err = c.js.CreateConsumer(ctx, consumer.Stream, holding(consumerConfig(consumer), p))
 			return err
 		})
 		if err != nil {

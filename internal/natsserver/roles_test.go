@@ -130,6 +130,37 @@ func (i *installation) audits(c *nats.Conn, by string) {
 	}
 }
 
+// pauses is how an operator pauses and resumes; scanner then lets the consumers follow.
+func (i *installation) pauses(agent, scanner *nats.Conn) {
+	i.Helper()
+	raw, err := messages.Pause{Reason: "a test", By: "ann@host", At: time.Now()}.Encode()
+	i.must("encode", err)
+	key := messages.PauseKey(i.route)
+	revision, err := i.ledger(agent).Write(i.Context(), key, raw, 0)
+	i.must("pause", err)
+	for _, c := range []*nats.Conn{scanner, agent} {
+		p, err := c.ApplyPause(i.Context(), i.assets, i.ledger(c))
+		i.must("hold the consumers", err)
+		if p == nil {
+			i.Error("ApplyPause sees no pause")
+		}
+	}
+	_, err = i.ledger(agent).Write(i.Context(), key, nil, revision)
+	i.must("resume", err)
+	_, err = agent.ApplyPause(i.Context(), i.assets, i.ledger(agent))
+	i.must("release the consumers", err)
+}
+
+// letters is how an operator looks at a dead letter.
+func (i *installation) letters(c *nats.Conn) {
+	i.Helper()
+	d, err := c.DeadLetters(i.prefix).Letter(i.Context(), i.assets.Dead.Name, i.route, name)
+	i.must("read a dead letter", err)
+	if d == nil {
+		i.Error("the dead letter is not found")
+	}
+}
+
 // copies is what copying does in NATS, with a message of each lane.
 func (i *installation) copies(c *nats.Conn) {
 	i.Helper()
@@ -290,6 +321,7 @@ func TestEachRoleCanDoItsWork(t *testing.T) {
 			i.scans(scanner, "a", "b")
 			i.audits(scanner, "scanner")
 			i.audits(agent, "agent")
+			i.pauses(agent, scanner)
 			i.begins(copier) // with messages in the queue
 			i.copies(copier)
 			day, err := i.ledger(scanner).Day(t.Context(), today)
@@ -304,6 +336,7 @@ func TestEachRoleCanDoItsWork(t *testing.T) {
 			i.must("compare the ages of the assets", err)
 			i.scans(agent, "c", "d")
 			i.copies(agent)
+			i.letters(agent)
 			i.watches(agent)
 			_, err = viewer.Status(t.Context(), i.assets)
 			i.must("status as viewer", err)
@@ -327,7 +360,7 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 			"$JS.API.STREAM.MSG.DELETE.FOCUS_FILES", "$JS.API.STREAM.MSG.DELETE.FOCUS_DEAD",
 			"$JS.API.STREAM.SNAPSHOT.KV_focus_state", "$JS.API.STREAM.RESTORE.FOCUS_FILES",
 			"$JS.API.CONSUMER.CREATE.FOCUS_FILES", "$JS.API.CONSUMER.CREATE.FOCUS_FILES.mine.focus.files.live.main.>", "$JS.API.CONSUMER.DURABLE.CREATE.FOCUS_FILES.mine",
-			"$JS.API.CONSUMER.DELETE.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.PAUSE.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.RESET.FOCUS_FILES.copiers-live",
+			"$JS.API.CONSUMER.DELETE.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.PAUSE.FOCUS_FILES.other", "$JS.API.CONSUMER.RESET.FOCUS_FILES.copiers-live",
 			"$KV.focus_state.other.scan", "$KV.focus_state.other.2026.03.01.x", "focus.files.live.other.x", "$SYS.REQ.SERVER.PING",
 		}
 		take    = []string{"$JS.API.CONSUMER.MSG.NEXT.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.MSG.NEXT.FOCUS_FILES.copiers-backfill", "$JS.ACK.FOCUS_FILES.copiers-live.1.1.1.1.1"}
@@ -336,6 +369,8 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		notes   = []string{"$KV.focus_state.main.upload.x"}
 		records = append(notes, "$KV.focus_state.main.2026.03.01.x")
 		audit   = []string{"$KV.focus_state.main.audit.x"}
+		pause   = []string{"$KV.focus_state.main.paused"}
+		hold    = []string{"$JS.API.CONSUMER.PAUSE.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.PAUSE.FOCUS_FILES.copiers-backfill"}
 		bury    = []string{"focus.dead.main.x"}
 		watch   = []string{"$JS.API.CONSUMER.CREATE.KV_focus_state", "$JS.API.CONSUMER.CREATE.KV_focus_state.w.$KV.focus_state.>", "$JS.API.CONSUMER.DELETE.KV_focus_state.w"}
 		forged  = []string{"_INBOX_scanner.x", "_INBOX_copier.x", "_INBOX_agent.x", "_INBOX_admin.x"}
@@ -355,10 +390,10 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		role               string
 		publish, subscribe [][]string
 	}{
-		{"scanner", [][]string{change, take, notes, bury, watch, forged}, [][]string{spy, events, serve, others("scanner")}},
-		{"copier", [][]string{change, queue, marks, audit, watch, forged}, [][]string{spy, events, serve, others("copier")}},
+		{"scanner", [][]string{change, take, notes, bury, pause, watch, forged}, [][]string{spy, events, serve, others("scanner")}},
+		{"copier", [][]string{change, queue, marks, audit, pause, hold, watch, forged}, [][]string{spy, events, serve, others("copier")}},
 		{"agent", [][]string{change, forged}, [][]string{spy, events, serve, others("agent")}},
-		{"viewer", [][]string{change, take, queue, marks, records, audit, bury, forged, {"$KV.focus_state.main.meta"}}, [][]string{spy, serve, others("viewer")}},
+		{"viewer", [][]string{change, take, queue, marks, records, audit, pause, hold, bury, forged, {"$KV.focus_state.main.meta"}}, [][]string{spy, serve, others("viewer")}},
 	} {
 		t.Run(r.role, func(t *testing.T) {
 			nc, v := i.plain(t, r.role)

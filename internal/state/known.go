@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"oracle-focus-agent/messages"
@@ -17,7 +18,9 @@ type Known struct {
 	Identity messages.Identity `json:"identity"`
 	// Since is the first report day that the installation is responsible for.
 	Since messages.Day `json:"since"`
-	Noted time.Time    `json:"noted"`
+	// Ranges are days before Since that backfills made it responsible for, too.
+	Ranges []messages.Range `json:"ranges,omitempty"`
+	Noted  time.Time        `json:"noted"`
 }
 
 // ReadKnown reads the note; it is nil where there is none. One that cannot be read
@@ -33,6 +36,9 @@ func ReadKnown(path string) (*Known, error) {
 	var k Known
 	if err := json.Unmarshal(raw, &k); err != nil || k.Since != "" && !k.Since.Valid() {
 		return &Known{}, nil
+	}
+	if slices.ContainsFunc(k.Ranges, func(r messages.Range) bool { return !r.Valid() }) {
+		k.Ranges = nil
 	}
 	return &k, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,9 @@ func sample(t testing.TB) []state.Line {
 		{Key: messages.IdentityKey("main"), Value: encoded(t, messages.Identity{Namespace: "bling", Epoch: 2}.Encode)},
 		{Key: messages.MarksKey("main"), Value: encoded(t, messages.Marks{Since: "2024-11-01"}.Encode)},
 		{Key: messages.UploadKey("main", name), Value: encoded(t, messages.Upload{Key: "k", ID: "u"}.Encode)},
+		{Key: messages.PauseKey("main"), Value: encoded(t, messages.Pause{Reason: "r", By: "b"}.Encode)},
+		{Key: messages.VerificationKey("main"), Value: encoded(t, messages.Verification{From: "2024-11-01"}.Encode)},
+		{Key: messages.AuditKey("main", time.Now(), "U"), Value: encoded(t, messages.Action{Action: "a"}.Encode)},
 	}
 }
 
@@ -217,11 +221,11 @@ func TestTheNoteOfALedgerIsReadBack(t *testing.T) {
 	if k, err := state.ReadKnown(path); k != nil || err != nil {
 		t.Errorf("no note = %+v, %v", k, err)
 	}
-	want := state.Known{Identity: messages.Identity{Bucket: "b", Epoch: 3, Created: time.Now().UTC()}, Since: "2026-01-01", Noted: time.Now().UTC()}
+	want := state.Known{Identity: messages.Identity{Bucket: "b", Epoch: 3, Created: time.Now().UTC()}, Since: "2026-01-01", Ranges: []messages.Range{{From: "2025-01-01", To: "2025-01-31"}}, Noted: time.Now().UTC()}
 	if err := want.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	if k, err := state.ReadKnown(path); err != nil || k == nil || *k != want {
+	if k, err := state.ReadKnown(path); err != nil || k == nil || !reflect.DeepEqual(*k, want) {
 		t.Errorf("ReadKnown = %+v, %v, want %+v", k, err, want)
 	}
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {

@@ -50,6 +50,8 @@ type Sources struct {
 	Gate     func() copier.GateState
 	// Parts are the part buffers.
 	Parts func() (inUse, limit int)
+	// Paused reports whether an operator has paused the route.
+	Paused func() bool
 }
 
 // Metrics counts what happens. It is safe for concurrent use.
@@ -91,6 +93,12 @@ func NewMetrics(role Role, about About, s Sources) *Metrics {
 	m.violated = m.counters("invariant_violations_total", "What must never happen and was noticed, by what it is.", "invariant")
 	zero(m.violated, messages.Invariants()...)
 	m.registry.MustRegister(newQueueCollector(s.Queue))
+	m.gaugeFunc("paused", "1 while an operator has paused the route: nothing is copied, on no host, and scans go on.", nil, func() float64 {
+		if s.Paused != nil && s.Paused() {
+			return 1
+		}
+		return 0
+	})
 	m.notified = m.counters("notifications_total", "Messages and pings of alerts that were sent, by kind and result.", "kind", "result")
 	for _, kind := range []string{"heartbeat", "webhook", "email", "slack", "teams"} {
 		m.notified.WithLabelValues(kind, "ok")
@@ -130,7 +138,7 @@ func (m *Metrics) addScans(interval func() time.Duration) {
 	m.scans.days = m.gauges("report_days", "Report days that agent.lookback_days reaches, by how they stood at the last complete scan; absent until the first since the start.", "state")
 	m.gaugeFunc("poll_interval_seconds", "Time between two scans (agent.poll_interval).", nil, func() float64 { return interval().Seconds() })
 	zero(m.scans.scans, "ok", "failed")
-	zero(m.scans.failures, classes()...)
+	zero(m.scans.failures, messages.Classes()...)
 	// Too large is counted as failed: its data is missing at the destination.
 	zero(m.scans.ineligible, messages.OutsidePrefix, messages.NotAReport, messages.BadDate, messages.BadName, messages.BadKey)
 }
@@ -155,7 +163,7 @@ func (m *Metrics) addCopies(s Sources) {
 	zero(m.copies.statistics, "complete", "skipped", "invalid")
 	zero(m.copies.copies, messages.HowCopied, messages.HowAdopted, messages.HowRecorded)
 	for _, v := range []*prometheus.CounterVec{m.copies.failures, m.copies.retries, m.copies.dead} {
-		zero(v, classes()...)
+		zero(v, messages.Classes()...)
 	}
 	m.gaugeFunc("in_flight", "Files whose bytes are moving in this process.", nil, func() float64 { return float64(s.InFlight()) })
 	m.gaugeFunc("part_buffers_in_use", "Part buffers that copies hold.", nil, func() float64 { used, _ := s.Parts(); return float64(used) })
@@ -268,13 +276,6 @@ func (m *Metrics) finished(e copier.Event) {
 	}
 }
 
-// Handler serves the metrics.
-func (m *Metrics) Handler(log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
-	})
-}
-
 func (m *Metrics) counted(s *messages.Statistics) {
 	if s == nil {
 		return
@@ -288,6 +289,13 @@ func (m *Metrics) counted(s *messages.Statistics) {
 	}
 	m.copies.statistics.WithLabelValues(result).Inc()
 	m.copies.rows.Add(float64(s.Rows))
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler(log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
+	})
 }
 
 // Gatherer is for tests.
@@ -331,14 +339,6 @@ func (m *Metrics) level(name, help string) *level {
 	l := &level{desc: prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, nil, nil)}
 	m.registry.MustRegister(l)
 	return l
-}
-
-func classes() []messages.Class {
-	return []messages.Class{
-		messages.Connection, messages.Unavailable, messages.Throttled, messages.Unauthenticated, messages.Forbidden,
-		messages.ClockSkew, messages.NotFound, messages.Changed, messages.Gone, messages.Length, messages.HashMismatch,
-		messages.Refused, messages.InvalidGzip, messages.Held, messages.NoUpload, messages.Conflict, messages.LeaseLost, messages.Queue, messages.Unknown,
-	}
 }
 
 // seconds is a time as Prometheus writes it.

@@ -45,7 +45,9 @@ type Readiness struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	At      time.Time `json:"at"`
-	Checks  []Check   `json:"checks"`
+	// PausedSince is when an operator paused the route; that is no failure.
+	PausedSince time.Time `json:"paused_since,omitzero"`
+	Checks      []Check   `json:"checks"`
 }
 
 // Judge fills in what follows from the checks.
