@@ -18,15 +18,37 @@ import (
 const probeKey = "oracle-focus-agent-access-check"
 
 func (a *app) testCommand() *cobra.Command {
-	return &cobra.Command{
+	var l liveTest
+	cmd := &cobra.Command{
 		Use: "test", Short: "Check the configuration, OCI, S3 and NATS; changes nothing", Args: cobra.NoArgs,
-		Example: "  oracle-focus-agent test --config config.yaml",
 		Long: `Check the configuration, the access to OCI (signature and listing), the right to
 write to S3 (by a multipart upload that is created and aborted, which leaves no
 object) and NATS. It says as whom OCI is asked and what policy that needs. Each
-line says what is wrong and what to do.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.test(cmd.Context()) },
+line says what is wrong and what to do.
+
+With --live, ask Oracle and the path instead what no document tells: which checksums
+reports have, what the keys may do, what the store refuses. The steps that write are
+taken only with consent: on a terminal it asks about each, elsewhere --yes-to gives it.
+What was written is removed where the keys may, and named. The report holds no names
+of yours and can be shared.`,
+		Example: `  oracle-focus-agent test
+  oracle-focus-agent test --live --report live-test.txt
+  oracle-focus-agent test --live --yes-to upload,object,complete --report live-test.json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := l.check(); err != nil {
+				return err
+			}
+			if l.on {
+				return a.live(cmd.Context(), l)
+			}
+			return a.test(cmd.Context())
+		},
 	}
+	cmd.Flags().BoolVar(&l.on, "live", false, "ask the real sides what no document tells; writes only with consent")
+	cmd.Flags().StringSliceVar(&l.yesTo, "yes-to", nil, "with --live: steps that may write without being asked about (upload, object, complete)")
+	cmd.Flags().StringVar(&l.report, "report", "", "with --live: a new file for the report, as JSON where its name ends in .json")
+	cmd.Flags().BoolVar(&l.json, "json", false, "with --live: print the report as JSON")
+	return cmd
 }
 
 // A probe is one line of `test`.
