@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/notify"
+	"oracle-focus-agent/internal/report"
 	"oracle-focus-agent/messages"
 	"oracle-focus-agent/scanner"
 )
@@ -126,14 +128,14 @@ func TestFilesGivenUpAreToldAsScansFindThem(t *testing.T) {
 	const a, b, c, old = "2026-01-05/a", "2026-01-06/b", "2026-01-07/c", "2025-12-01/old"
 
 	scan("2026-01-01", nil, of(a, scanner.Failed), of(b, scanner.Done), scanner.Outcome{Object: messages.Object{Name: "2026-01-05/giant"}, Finding: scanner.Failed})
-	if text := j.wants("failure dead_letters", "ping"); !strings.Contains(text, "a file was given up: 2026-01-05/a (hash-mismatch)") || !strings.Contains(text, "failed list") {
+	if text := j.wants("failure dead_letters", "ping"); !strings.Contains(text, "a file was given up (hash-mismatch): 2026-01-05/a, since") || !strings.Contains(text, "failed list") {
 		t.Errorf("told %q", text)
 	}
 	scan("2026-01-01", nil, of(a, scanner.Failed))
 	j.wants("ping")
 	scan("2026-01-01", errors.New("broken off"), of(a, scanner.Failed), of(c, scanner.Failed)) // no listing is complete, and none is an end
 	scan("2025-11-01", nil, of(old, scanner.Failed), of(a, scanner.Failed), of(b, scanner.Failed), of(c, scanner.Failed))
-	if text := j.wants("failure dead_letters", "ping"); !strings.Contains(text, "3 files were given up, 4 in all") {
+	if text := j.wants("failure dead_letters", "ping"); !strings.Contains(text, "3 files were given up, 4 in all (hash-mismatch): 2025-12-01/old, 2026-01-06/b, 2026-01-07/c, since") {
 		t.Errorf("told %q", text)
 	}
 	scan("2026-01-01", nil, of(a, scanner.Published), of(b, scanner.Done), of(c, scanner.Queued)) // ordered again, and not there yet
@@ -146,6 +148,157 @@ func TestFilesGivenUpAreToldAsScansFindThem(t *testing.T) {
 	j.wants("ping", "recovery dead_letters")
 }
 
+// Causes begin and end by themselves; and a file that is held is told as what it is.
+func TestFilesGivenUpAreToldByCause(t *testing.T) {
+	j := startAlerts(t)
+	scan := func(classes map[string]messages.Class) {
+		for name, class := range classes {
+			j.found(scanner.Outcome{
+				Object: messages.Object{Name: name}, Report: messages.Report{Day: "2026-01-05"}, Finding: scanner.Failed,
+				Record: messages.Record{Status: messages.StatusFailed, Class: class},
+			})
+		}
+		j.scanned(scanner.Stats{From: "2026-01-01"}, nil)
+	}
+	scan(map[string]messages.Class{"a": messages.HashMismatch, "b": messages.HashMismatch, "c": messages.Refused, "d": messages.Held})
+	text := j.wants("failure dead_letters", "failure dead_letters", "failure held", "ping")
+	for _, want := range []string{
+		"2 files were given up, 2 in all (hash-mismatch): a, b, since", "a file was given up (refused): c, since",
+		"a delivered file has other bytes now and waits for a decision (held): d, since", "failed discard NAME", "read the object with Oracle's own tools",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("told %q, without %q", text, want)
+		}
+	}
+	scan(map[string]messages.Class{"a": messages.HashMismatch, "b": messages.Refused}) // b fails in another way now
+	text = j.wants("failure dead_letters", "ping", "recovery held")
+	if !strings.Contains(text, "1 files were given up, 1 in all (refused): b") && !strings.Contains(text, "a file was given up (refused): b") {
+		t.Errorf("told %q", text)
+	}
+	scan(map[string]messages.Class{"b": messages.Refused})
+	if text := j.wants("ping", "recovery dead_letters"); !strings.Contains(text, "for this cause is left (hash-mismatch)") {
+		t.Errorf("told %q", text)
+	}
+}
+
+// What expires is seen by scans of all days only: those of recent ones are no end of it.
+func TestFilesThatOracleWillDeleteAreTold(t *testing.T) {
+	j := startAlerts(t)
+	old := scanner.Outcome{
+		Object:  messages.Object{Name: "FOCUS Reports/2025/01/05/giant.csv.gz", Created: time.Now().Add(-scanner.ExpiryAlarm - time.Hour)},
+		Finding: scanner.Failed, Err: &messages.Ineligible{Reason: messages.TooLarge},
+	}
+	scan := func(from messages.Day, found ...scanner.Outcome) {
+		for _, o := range found {
+			j.found(o)
+		}
+		j.scanned(scanner.Stats{From: from}, nil)
+	}
+	scan("2025-01-01", old)
+	text := j.wants("failure expiring", "ping")
+	if !strings.Contains(text, "a file that is not delivered is nearly a year old, from "+old.Object.Created.UTC().Format(time.DateOnly)+" on, and Oracle deletes reports after a year: FOCUS Reports/2025/01/05/giant.csv.gz") {
+		t.Errorf("told %q", text)
+	}
+	scan("2025-12-01")
+	j.wants("ping")
+	scan("2025-01-01") // it is gone
+	j.wants("ping", "recovery expiring")
+	scan("2025-01-01", old)
+	j.wants("failure expiring", "ping")
+	old.Finding, old.Err = scanner.Done, nil
+	scan("2025-01-01", old)
+	j.wants("ping", "recovery expiring")
+}
+
+func TestFilesThatWereReplacedAreToldWithBothSums(t *testing.T) {
+	j := startAlerts(t)
+	j.after = 0
+	counted := func(rows int64, billed string) *messages.Statistics {
+		return &messages.Statistics{Gzip: messages.GzipValid, Rows: rows, Sums: []messages.Sum{{Period: "2026-01", Currency: "USD", Billed: billed}}}
+	}
+	e := copier.Event{
+		Kind: copier.Finished, Replaced: true, Object: messages.Object{Name: "x/a.csv.gz"}, Report: messages.Report{Basename: "a.csv.gz"},
+		Record: messages.Record{Copy: &messages.FileCopied{
+			Size: 12, Statistics: counted(6, "11.5"), Replaced: &messages.Earlier{Size: 10, Statistics: counted(5, "10")},
+		}},
+	}
+	j.copied(e)
+	text := j.wants("notice changed")
+	if !strings.Contains(text, "a delivered file had other bytes at the source and was replaced: x/a.csv.gz. a.csv.gz: 12 bytes, before 10; 6 rows, before 5; billed of 2026-01: USD 11.5, before 10.") {
+		t.Errorf("told %q", text)
+	}
+	e.Record.Copy.Replaced.Statistics = nil
+	j.copied(e)
+	if text := j.wants("notice changed"); !strings.Contains(text, "a.csv.gz: 12 bytes, before 10. What") {
+		t.Errorf("told %q", text)
+	}
+	e.Replaced = false // of an earlier time
+	j.copied(e)
+	e.Kind = copier.Started
+	j.copied(e)
+	j.scanned(scanner.Stats{From: "2026-01-01"}, nil)
+	j.wants("ping")
+}
+
+func TestADigestIsDueOnceADay(t *testing.T) {
+	at := func(s string) time.Time {
+		d, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for now, want := range map[string]string{
+		"2026-03-01T07:00:00Z": "2026-03-01T07:00:00Z", "2026-03-01T06:59:59Z": "2026-02-28T07:00:00Z",
+		"2026-03-01T23:59:59Z": "2026-03-01T07:00:00Z", "2026-03-01T01:30:00+02:00": "2026-02-28T07:00:00Z",
+	} {
+		if got := slot(at(now), "07:00"); !got.Equal(at(want)) {
+			t.Errorf("at %s the last was due %v, want %s", now, got, want)
+		}
+	}
+}
+
+func TestADigestSaysWhatIsToBeLookedAt(t *testing.T) {
+	until := time.Date(2026, 3, 1, 7, 0, 0, 0, time.UTC)
+	d := digest{until: until}
+	for _, f := range []report.File{
+		{Section: report.Transferred, Delivered: until, Size: 1 << 20, Counted: true, Rows: 1200},
+		{Section: report.Transferred, Delivered: until.Add(-23 * time.Hour), Size: 1},
+		{Section: report.Transferred, Delivered: until.Add(-24 * time.Hour), Size: 9},
+		{Section: report.Transferred, Delivered: until.Add(time.Second), Size: 9},
+	} {
+		d.add(f)
+	}
+	d.days = []report.Day{{Day: "2026-02-26", State: report.Complete}, {Day: "2026-02-27", State: report.Late}}
+	if got, want := d.headline(), "the 24 hours until 2026-03-01 07:00 UTC: 2 files delivered, all is well"; got != want {
+		t.Errorf("it is %q, want %q", got, want)
+	}
+	want := []string{
+		"delivered: 2 files, 1.0 MiB, 1,200 rows (1 file without statistics)", "not delivered: 0 given up, 0 waiting",
+		"report days 2026-02-26 to 2026-02-27: 2 complete, 0 not", "last verification: none yet",
+	}
+	if got := d.lines(); !slices.Equal(got, want) {
+		t.Errorf("it says %q, want %q", got, want)
+	}
+	d.add(report.File{Section: report.Failed, Appeared: until.AddDate(0, -11, 0)})
+	d.add(report.File{Section: report.Pending, Appeared: until})
+	d.days = append(d.days, report.Day{Day: "2026-02-28", State: report.Missing, Why: "nothing came."})
+	d.unlisted, d.pause = "no answer", messages.Pause{Reason: "audit", By: "me@host", At: until}
+	d.verified = &messages.Verification{From: "2026-02-01", To: "2026-02-28", Started: until, Equal: 5, Missing: 1}
+	if got := d.headline(); !strings.HasSuffix(got, "something is to be looked at") {
+		t.Errorf("it is %q", got)
+	}
+	all := strings.Join(d.lines(), "\n")
+	for _, want := range []string{
+		"not delivered: 1 given up, 1 waiting", "the oldest of them appeared on 2025-04-01", "PAUSED since 2026-03-01 07:00 UTC by me@host: audit",
+		"2 complete, 1 not\n2026-02-28 is missing: nothing came\n", "the ledger alone: no answer", "5 equal, 1 not as they should be",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("it lacks %q:\n%s", want, all)
+		}
+	}
+}
+
 func TestAlertsOfNobodyAreNone(t *testing.T) {
 	al, err := newAlerts(t.Context(), config.Default(), "run", nil, quietLog())
 	if al != nil || err != nil {
@@ -153,6 +306,7 @@ func TestAlertsOfNobodyAreNone(t *testing.T) {
 	}
 	al.attach(nil)
 	al.found(scanner.Outcome{})
+	al.copied(copier.Event{Kind: copier.Finished, Replaced: true})
 	al.scanned(scanner.Stats{}, nil)
 	al.close()
 }
