@@ -150,7 +150,7 @@ func TestWhatVerifyCannotSeeItSays(t *testing.T) {
 	w.add(object(1, "a.csv.gz", 500))
 	w.sync(t, 0)
 	w.S3.Delete(w.prefix() + daysAgo(1) + "_a.csv.gz")
-	w.says(t, 0, []string{"verify"}, "equal; 1 equal", "destination unreadable", "only source and ledger were compared")
+	w.says(t, 0, []string{"verify"}, "source and ledger agree; 1 equal", "destination unreadable", "only source and ledger were compared")
 	ctx, cancel := context.WithCancel(t.Context())
 	w.OCIFaults.Add(simulator.Rule{Op: "ListObjects", Times: 1, Do: simulator.Hook(cancel)})
 	w.runContext(ctx, t, "verify").want(t, 130)

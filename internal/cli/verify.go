@@ -164,7 +164,7 @@ func (a *app) verify(ctx context.Context, q verifyRequest, o verifyOptions) erro
 // closeVerify prints the result and turns it into the command's error.
 func (a *app) closeVerify(v verified, o verifyOptions) error {
 	if o.json {
-		v.Differences = nil // Files has them
+		v.Schema, v.Differences = messages.Schema, nil // Files has them
 		if err := a.printJSON(v); err != nil {
 			return err
 		}
@@ -211,7 +211,7 @@ func (a *app) printRepair(r repaired) {
 	}
 	fmt.Fprintf(a.env.Stdout, "%s another copy of %s", what, counted(len(r.Files), "file"))
 	if r.Left > 0 {
-		fmt.Fprintf(a.env.Stdout, "; %s another copy does not mend", counted(r.Left, "difference"))
+		fmt.Fprintf(a.env.Stdout, "; %s that another copy does not mend", counted(r.Left, "difference"))
 	}
 	fmt.Fprintln(a.env.Stdout)
 }
@@ -238,8 +238,11 @@ func verifiedText(v messages.Verification) string {
 		how += "; not looked for what is only there, since listing is not allowed"
 	}
 	word := "equal"
-	if v.Differ() > 0 {
+	switch {
+	case v.Differ() > 0:
 		word = "DIFFERENT"
+	case v.Destination == verify.Unreadable:
+		word = "source and ledger agree"
 	}
 	return fmt.Sprintf("%s to %s: %s; %s\n%s in %.1f s\n", v.From, v.To, word, counts(v), how, v.Seconds)
 }

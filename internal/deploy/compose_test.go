@@ -118,7 +118,7 @@ func TestNothingIsKilledWhileItDrains(t *testing.T) {
 
 func TestOnlyWhoNeedsASecretHasIt(t *testing.T) {
 	want := map[string][]string{
-		"scanner": {"oci_config", "oci_key.pem"}, "copier": {"oci_config", "oci_key.pem", "aws_credentials"},
+		"scanner": {"oci_config", "oci_key.pem", "aws_credentials"}, "copier": {"oci_config", "oci_key.pem", "aws_credentials"},
 		"agent": {"oci_config", "oci_key.pem", "aws_credentials"},
 	}
 	keys := map[string][]string{

@@ -315,7 +315,7 @@ func (manyStored) List(context.Context, string) iter.Seq2[verify.Listed, error] 
 }
 
 // TestMemoryIsThatOfOneDay: a comparison of a hundred thousand files holds no more than
-// those of a day. With 2,740 a day, a million files took 8 MiB.
+// those of a day. With 2,740 a day, a million files took 12 s and 5.2 MiB.
 func TestMemoryIsThatOfOneDay(t *testing.T) {
 	m := many{365, 274}
 	var peak uint64
