@@ -278,6 +278,7 @@ type reportSource struct {
 	problem error          // then
 	ledger  scanner.Ledger
 	marks   reader
+	limit   int // files of a page, at least, before a day ends it; 0: pageSize
 }
 
 // A reader reads one value of the ledger.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -149,20 +150,20 @@ type pager struct {
 	records map[string]messages.Record
 }
 
-func (p *pager) full() bool { return len(p.Files) >= pageSize }
+func (p *pager) full() bool { return len(p.Files) >= cmp.Or(p.limit, pageSize) }
 
 // recorded takes what the ledger has.
 func (p *pager) recorded(ctx context.Context) error {
 	for p.next <= p.end {
-		if p.full() {
-			p.Next = p.next
-			return nil
-		}
 		if err := p.enter(ctx, p.next); err != nil {
 			return err
 		}
+		p.leave()
+		if p.full() && p.next <= p.end {
+			p.Next = p.next
+			break
+		}
 	}
-	p.leave()
 	return nil
 }
 
