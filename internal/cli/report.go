@@ -28,7 +28,7 @@ const (
 
 type reportOptions struct {
 	from, to, month, section, output string
-	json, errorsOnly                 bool
+	json, errorsOnly, compare        bool
 }
 
 func (a *app) reportCommand() *cobra.Command {
@@ -46,16 +46,21 @@ after the close, which is the third day of the next month, and a digest of all f
 ends with 1 where a file of the month is not delivered, or where OCI could not be listed,
 so that nobody knows.
 
+With --compare it asks Oracle for its own totals of the month, and so notices a file that
+Oracle never wrote. It then also ends with 1 where a currency differs, or where no answer
+came. That needs one more policy statement: docs/oracle.md.
+
 The report is printed; a shell can put it into a file. Nothing is changed.`,
 		Example: `  oracle-focus-agent report
   oracle-focus-agent report --from 2026-10-01 --to 2026-10-31 -o html > october.html
   oracle-focus-agent report -o csv --section failed
-  oracle-focus-agent report --month 2026-10`,
+  oracle-focus-agent report --month 2026-10 --compare`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.report(cmd.Context(), o) },
 	}
 	cmd.Flags().StringVar(&o.from, "from", "", "first report day, YYYY-MM-DD (default: 34 days before the last)")
 	cmd.Flags().StringVar(&o.to, "to", "", "last report day, YYYY-MM-DD (default: today, and whatever is listed beyond)")
 	cmd.Flags().StringVar(&o.month, "month", "", "the statement of a month, YYYY-MM")
+	cmd.Flags().BoolVar(&o.compare, "compare", false, "with --month: hold the sums against Oracle's own totals")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "table", "table, csv, json or html")
 	cmd.Flags().BoolVar(&o.json, "json", false, "the same as -o json")
 	cmd.Flags().StringVar(&o.section, "section", "", "only this part: "+strings.Join(report.Sections(), ", "))
@@ -112,6 +117,9 @@ func (a *app) report(ctx context.Context, o reportOptions) error {
 	if o.month != "" {
 		return a.statement(ctx, o)
 	}
+	if o.compare {
+		return &coded{exitConfig, errors.New("--compare is about a month: name it with --month")}
+	}
 	now := time.Now().UTC()
 	s, err := o.span(now)
 	if err != nil {
@@ -164,10 +172,15 @@ func (a *app) statement(ctx context.Context, o reportOptions) error {
 		return err
 	}
 	s := m.Statement()
+	if o.compare {
+		if err := a.compare(ctx, month, &s); err != nil {
+			return err
+		}
+	}
 	if err := a.printStatement(s, o); err != nil {
 		return err
 	}
-	if !s.Delivers() || s.Basis == report.FromLedger {
+	if !s.Delivers() || s.Basis == report.FromLedger || o.compare && !agrees(s) {
 		return quietly(exitError)
 	}
 	return nil

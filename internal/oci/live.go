@@ -110,7 +110,7 @@ func (t *tour) totals(ctx context.Context) {
 
 // list reads one page. It reports whether there is a report to look at.
 func (t *tour) list(ctx context.Context) bool {
-	asked := time.Now()
+	asked := time.Now().Truncate(time.Second)
 	e, body := t.c.raw(ctx, call{"GET list", http.MethodGet, "", url.Values{
 		"prefix": {t.c.options.Prefix}, "limit": {strconv.Itoa(pageSize)}, "fields": {fields + ",storageTier"},
 	}, nil})

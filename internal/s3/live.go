@@ -68,7 +68,7 @@ func pathQuestions() []live.Question {
 		live.Ask("s3.list", "May the keys list the path?", "`verify` can look by listing, and `state rebuild` need not ask for each object", "`verify` and `state rebuild` need HEAD instead"),
 		live.Ask("s3.clock", "Is the clock of this machine within fifteen minutes of S3's?", "signatures are accepted", "set the clock: S3 refuses the signatures of another until they are made by its own"),
 		live.Ask("s3.layout", "Do all reports below the path have the configured form of name?", "new reports join those that are there", "reports of another layout are there: another agent's may be delivered twice; see docs/migration.md"),
-		live.Ask("s3.depth", "Do all objects lie at most one level below the path?", "the path is as Umbrella reads it", "naming.allow_nested is not what makes them: something else writes there"),
+		live.Ask("s3.depth", "Do all objects lie at most one level below the path?", "the path is as Umbrella reads it", "see who writes them: Umbrella documents no second level"),
 		live.Ask("s3.head.missing", "Does HEAD tell that an object is not there?", "an object that is absent is known to be so", "403 may mean absent or forbidden: absence is proven by a listing or not at all"),
 		live.Ask("s3.uploads", "May the keys list open uploads?", unused, unused),
 	}
@@ -201,7 +201,7 @@ func (t *trial) path(ctx context.Context) {
 // clock compares with the Date of an answer, which has whole seconds. It comes first:
 // after a refusal for its clock the SDK signs by the other side's.
 func (t *trial) clock(ctx context.Context) {
-	asked := time.Now()
+	asked := time.Now().Truncate(time.Second)
 	e := t.head(ctx, "HEAD nothing", LiveObject+"-nothing").Exchange
 	if date, err := http.ParseTime(e.Header.Get("Date")); err == nil {
 		skew := date.Sub(asked).Round(time.Second)
