@@ -86,6 +86,7 @@ func newCanary(t *testing.T) *canary {
 		"S3 access key": "AKIACANARY7Q2ZP4WXRT", "S3 secret": "CanaryS3SecretHq8dVZ1nTbLwKe5RyXuGp0",
 		"S3 session token": "CanarySessionTokenJf3MzTc9QaWd6RvBnUs2", "pass phrase": "CanaryPassPhraseXk4Lm8PzYw1Ne",
 		"webhook": "CanaryWebhookPathT7uQcVb2Sx", "heartbeat": "CanaryHeartbeatPathR5oJdKg9Hy",
+		"Slack": "CanarySlackPathN3yHfWm6Lq", "Teams": "CanaryTeamsPathB8vKsRt1Zd", "mail password": "CanaryMailPasswordG6pXjCe4Ua",
 	}
 	c.lab = newLab(t, simulator.Options{Days: 1, FilesPerDay: 3, Rows: 3, AccessKeyID: c.secrets["S3 access key"], SecretAccessKey: c.secrets["S3 secret"]})
 	der, err := pkcs8.MarshalPrivateKey(c.sim.Key.Private, []byte(c.secrets["pass phrase"]), nil)
@@ -100,7 +101,8 @@ func newCanary(t *testing.T) *canary {
 	listen := freePort(t)
 	c.lab = c.with("FOCUS_OCI_CONFIG_FILE="+c.file("oci_config", profile), "FOCUS_HTTP_LISTEN="+listen, "FOCUS_STATE_DIR="+c.state,
 		"FOCUS_LOGGING_LEVEL=DEBUG", "FOCUS_LOGGING_FORMAT=json", "FOCUS_LOGGING_FILE="+filepath.Join(c.out, "agent.log"), "FOCUS_RETRY_INITIAL_DELAY=0.1",
-		"HTTP_LISTEN="+listen)
+		"HTTP_LISTEN="+listen, "FOCUS_ALERTS_EMAIL_HOST=127.0.0.1", "FOCUS_ALERTS_EMAIL_PORT=1", "FOCUS_ALERTS_EMAIL_TLS=none",
+		"FOCUS_ALERTS_EMAIL_USERNAME=focus", "FOCUS_ALERTS_EMAIL_FROM=focus@example.com", "FOCUS_ALERTS_EMAIL_TO=ops@example.com")
 	c.lab.environ = slices.DeleteFunc(c.lab.environ, func(v string) bool {
 		return strings.HasPrefix(v, "FOCUS_S3_SECRET") || strings.HasPrefix(v, "FOCUS_S3_ACCESS")
 	})
@@ -127,6 +129,8 @@ func (c *canary) settings() map[string]string {
 	return map[string]string{
 		"s3.access_key_id": c.secrets["S3 access key"], "s3.secret_access_key": c.secrets["S3 secret"], "s3.session_token": c.secrets["S3 session token"],
 		"alerts.webhook_url": c.hooks.URL + "/" + c.secrets["webhook"], "alerts.heartbeat_url": c.hooks.URL + "/" + c.secrets["heartbeat"],
+		"alerts.slack_url": c.hooks.URL + "/" + c.secrets["Slack"], "alerts.teams_url": c.hooks.URL + "/" + c.secrets["Teams"],
+		"alerts.email.password": c.secrets["mail password"],
 	}
 }
 
@@ -152,7 +156,8 @@ func (c *canary) byReference() {
 	sections := map[string]string{}
 	for key, value := range c.settings() {
 		section, name, _ := strings.Cut(key, ".")
-		v := "SECRET_" + strings.ToUpper(name)
+		v := "SECRET_" + strings.ToUpper(strings.ReplaceAll(name, ".", "_"))
+		name = strings.Replace(name, ".", ":\n    ", 1) // a section in a section
 		sections[section] += fmt.Sprintf("  %s: ${%s}\n", name, v)
 		c.environ = append(c.environ, v+"="+value)
 	}
@@ -314,7 +319,7 @@ func (c *canary) mustHaveBeenUsed() {
 	if len(c.wrong()) > 0 {
 		c.t.Errorf("files did not arrive, so that the keys of OCI and S3 were not in use: %v", c.wrong())
 	}
-	for _, s := range []string{"webhook", "heartbeat"} {
+	for _, s := range []string{"webhook", "heartbeat", "Slack", "Teams"} {
 		if !c.hooks.called("/" + c.secrets[s]) {
 			c.t.Errorf("the %s was not called", s)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"oracle-focus-agent/internal/notify"
 	"oracle-focus-agent/internal/simulator"
+	"oracle-focus-agent/messages"
 )
 
 // A pager is somebody who is told: a heartbeat monitor and a webhook whose
@@ -244,4 +245,93 @@ func TestAlertsTestSaysWhatWasAnswered(t *testing.T) {
 		t.Errorf("of an address that is none it says %q", r.stdout)
 	}
 	r.keepsSecret(t)
+}
+
+// One channel that does not take a message keeps it from no other, and is named.
+func TestAlertsTestTriesEveryChannel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{})
+	p := w.pager(t)
+	w.set("FOCUS_ALERTS_SLACK_URL", p.URL+"/elsewhere/"+pagerSecret)
+	w.set("FOCUS_ALERTS_TEAMS_URL", p.URL+"/ping/"+pagerSecret) // takes no POST
+	for name, value := range map[string]string{"HOST": "127.0.0.1", "PORT": "1", "TLS": "none", "USERNAME": "focus", "PASSWORD": pagerSecret, "FROM": "a@example.com", "TO": "b@example.com,c@example.com"} {
+		w.set("FOCUS_ALERTS_EMAIL_"+name, value)
+	}
+	w.set("FOCUS_ALERTS_DIGEST_AT", "07:00")
+	r := w.run(t, "alerts", "test").want(t, 1)
+	for _, want := range []string{"ok    webhook ", "FAIL  slack ", "FAIL  teams ", "405 Method Not Allowed", "FAIL  email          127.0.0.1:1: "} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("it lacks %q:\n%s", want, r.stdout)
+		}
+	}
+	r.keepsSecret(t)
+	before, _ := p.told()
+	r = w.run(t, "test").want(t, 0)
+	if !strings.Contains(r.stdout, "heartbeat, webhook, slack, teams, email (127.0.0.1:1, 2 recipients); a digest at 07:00 UTC; `alerts test` sends a message") {
+		t.Errorf("test says\n%s", r.stdout)
+	}
+	r.keepsSecret(t)
+	if after, _ := p.told(); len(after) != len(before) {
+		t.Errorf("test told %q", after)
+	}
+}
+
+// The digest that is due is told once, whatever restarts; and none of a time in which
+// nobody waited for one.
+func TestTheDigestOfADayIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{})
+	p := w.pager(t)
+	w.set("FOCUS_ALERTS_DIGEST_AT", "00:00") // the one of today is due at any time
+	w.add(object(3, "a.csv.gz", 1000), object(3, "bad.csv.gz", 1000))
+	w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "bad", Do: simulator.FlipBit(10)})
+	w.sync(t, 1)
+	run := func(scans, digests int) {
+		t.Helper()
+		agent := w.start(t, "run")
+		eventually(t, "a scan is complete", func() bool { _, pings := p.told(); return pings >= scans })
+		eventually(t, "the digest is told", func() bool { return len(p.digests()) >= digests })
+		agent.stop().want(t, 0).keepsSecret(t)
+		if got := p.digests(); len(got) != digests {
+			t.Errorf("%d digests after %d runs, want %d", len(got), scans, digests)
+		}
+	}
+	run(1, 0)
+	w.note(t, messages.DigestNote{Until: time.Now().UTC().AddDate(0, 0, -2)})
+	run(2, 1)
+	run(3, 1)
+	m := p.digests()[0]
+	if text := strings.Join(m.Details, "\n"); !strings.Contains(text, "not delivered: 1 given up, 0 waiting") || !strings.Contains(text, " is partial: 1 file of 2 failed") || !strings.Contains(m.Text, "something is to be looked at") {
+		t.Errorf("the digest is %+v", m)
+	}
+}
+
+func (p *pager) digests() (all []notify.Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.messages {
+		if m.Event == notify.Digested {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// note writes which digest was told last.
+func (w *world) note(t *testing.T, n messages.DigestNote) {
+	t.Helper()
+	conn, done := w.queue(t)
+	defer done()
+	ledger := ledgerOf(t, conn)
+	_, revision, err := ledger.Read(t.Context(), messages.DigestKey("main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := n.Encode()
+	if err == nil {
+		_, err = ledger.Write(t.Context(), messages.DigestKey("main"), raw, revision)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
