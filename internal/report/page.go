@@ -51,18 +51,17 @@ type table struct {
 	Name, Caption string
 	Columns       []column
 	Rows          []row
-	// More is how many rows a summary leaves out, Section how to see them.
-	More    int
-	Section string
+	// More is how many rows a summary leaves out.
+	More int
 }
 
 // summaryRows is how many rows of a list a summary shows.
 const summaryRows = 20
 
 // summed is the table as a summary shows it.
-func (t table) summed(part string) table {
+func (t table) summed() table {
 	if n := len(t.Rows) - summaryRows; n > 0 && t.Name != "Days" {
-		t.Rows, t.More, t.Section = t.Rows[:summaryRows], n, part
+		t.Rows, t.More = t.Rows[:summaryRows], n
 	}
 	return t
 }
@@ -94,7 +93,7 @@ func (r Report) page(v View, whole bool) page {
 	}
 	add := func(part string, good, detail bool, t table) {
 		if !whole && v.Section == "" {
-			t = t.summed(part)
+			t = t.summed()
 		}
 		if v.shows(part, good, detail && !whole) && (len(t.Rows) > 0 || v.Section == part) {
 			p.Tables = append(p.Tables, t)

@@ -9,6 +9,9 @@ func (s Statement) page(whole bool) page {
 		Notes: s.Notes, Facts: s.facts(),
 	}
 	add := func(t table) {
+		if !whole {
+			t = t.summed()
+		}
 		if len(t.Rows) > 0 {
 			p.Tables = append(p.Tables, t)
 		}
@@ -112,6 +115,9 @@ func replacedTable(all []Replacement) table {
 func exact(costs []Cost) string {
 	if costs == nil {
 		return "not counted"
+	}
+	if len(costs) == 0 {
+		return "0" // no rows
 	}
 	billed, _, currency := columns(costs)
 	return billed + " " + currency

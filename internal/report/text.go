@@ -26,7 +26,7 @@ func (p page) text(w io.Writer) error {
 			return err
 		}
 		if t.More > 0 {
-			if _, err := fmt.Fprintf(w, "  … and %d more; --section %s lists them all\n", t.More, t.Section); err != nil {
+			if _, err := fmt.Fprintf(w, "  … and %d more; --output csv, json or html has them all\n", t.More); err != nil {
 				return err
 			}
 		}
