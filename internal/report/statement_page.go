@@ -1,11 +1,14 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // page is the statement in words. whole has the list of all files.
 func (s Statement) page(whole bool) page {
 	p := page{
-		Title: "Statement of " + string(s.Month), Verdict: s.verdict(), Good: s.Delivers() && s.Closed,
+		Title: "Statement of " + string(s.Month), Verdict: s.verdict(), Good: s.good(),
 		Notes: s.Notes, Facts: s.facts(),
 	}
 	add := func(t table) {
@@ -30,6 +33,12 @@ func (s Statement) page(whole bool) page {
 
 // Delivers reports whether everything of the month is at the destination.
 func (s Statement) Delivers() bool { return len(s.Undelivered) == 0 }
+
+// good reports whether the account is whole and nothing speaks against it.
+func (s Statement) good() bool {
+	return s.Delivers() && s.Closed && s.Basis == FromListing && len(s.Uncounted) == 0 && s.OracleError == "" &&
+		!slices.ContainsFunc(s.Compared, func(c Compared) bool { return c.Verdict != Equal })
+}
 
 func (s Statement) verdict() string {
 	verdict := fmt.Sprintf("%s delivered", files(s.Delivered))
@@ -78,7 +87,7 @@ func sumsTable(s Statement) table {
 
 func comparedTable(all []Compared) table {
 	t := table{Name: "Oracle", Caption: "Oracle's own totals of the usage days, against the billed sums; equal is within 0.01 or 0.01 %",
-		Columns: heads("currency", "#Oracle", "#ours", "#difference", "verdict")}
+		Columns: heads("currency", "verdict", "#Oracle", "#ours", "#difference")}
 	for _, c := range all {
 		mark := string(Partial)
 		switch c.Verdict {
@@ -87,7 +96,7 @@ func comparedTable(all []Compared) table {
 		case Different:
 			mark = string(Missing)
 		}
-		t.Rows = append(t.Rows, row{mark, []string{c.Currency, c.Oracle, c.Ours, c.Difference, c.Verdict}})
+		t.Rows = append(t.Rows, row{mark, []string{c.Currency, c.Verdict, c.Oracle, c.Ours, c.Difference}})
 	}
 	return t
 }
@@ -133,7 +142,7 @@ func (s Statement) lateTable() table {
 		if f.Counted {
 			cost = exact(f.Cost)
 		}
-		t.Rows = append(t.Rows, row{string(Late), []string{f.Key, moment(f.Appeared), moment(f.Delivered), fmt.Sprint(f.Corrections), cost}})
+		t.Rows = append(t.Rows, row{"", []string{f.Key, moment(f.Appeared), moment(f.Delivered), fmt.Sprint(f.Corrections), cost}})
 	}
 	return t
 }

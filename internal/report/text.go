@@ -19,7 +19,7 @@ func (p page) text(w io.Writer) error {
 		return err
 	}
 	for _, t := range p.Tables {
-		if _, err := fmt.Fprintf(w, "\n%s: %s\n", strings.ToUpper(t.Name), strings.ToLower(t.Caption[:1])+t.Caption[1:]); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s: %s\n", strings.ToUpper(t.Name), t.Caption); err != nil {
 			return err
 		}
 		if err := t.text(w); err != nil {
