@@ -20,6 +20,7 @@ func TestTheCommandsOfTheGuidesWork(t *testing.T) {
 		"configuration.md":   {commands: 5},
 		"deployment.md":      {commands: 14, before: map[string]string{"oracle-focus-agent status": "oracle-focus-agent start"}},
 		"identities.md":      {commands: 3},
+		"live-test.md":       {commands: 1},
 		"migration.md":       {commands: 14, given: "oracle-focus-agent sync && mkdir state && oracle-focus-agent state export --format python -o state/state.json && rm -r $FOCUS_STATE_DIR"},
 		"oracle.md":          {commands: 3},
 		"restore.md":         {commands: 8, given: "oracle-focus-agent start && oracle-focus-agent sync"},
