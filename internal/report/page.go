@@ -134,10 +134,27 @@ func (r Report) verdict() string {
 	var parts []string
 	for _, s := range States() {
 		if n := r.States[s]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, words(string(s))))
+			parts = append(parts, fmt.Sprintf("%d %s%s", n, words(string(s)), r.filling(s)))
 		}
 	}
 	return "Report days: " + strings.Join(parts, ", ") + "."
+}
+
+// filling tells how many of the partial days only fill up, as days do.
+func (r Report) filling(s State) string {
+	n := 0
+	for _, d := range r.Days {
+		if d.State == Partial && s == Partial && !r.wrong(d) {
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+		return ""
+	case n == r.States[Partial]:
+		return " (still filling up)"
+	}
+	return fmt.Sprintf(" (%d still filling up)", n)
 }
 
 // words is a state in a sentence.
