@@ -118,6 +118,13 @@ func (e *reportSource) head(ctx context.Context) (h reportHead, err error) {
 	if !v.Started.IsZero() {
 		h.Verification = &v
 	}
+	var pause messages.Pause
+	if err := readValue(ctx, e.marks, messages.PauseKey(h.Route), messages.DecodePause, &pause); err != nil {
+		return h, err
+	}
+	if !pause.At.IsZero() {
+		h.Warnings = append(h.Warnings, fmt.Sprintf("the route is paused since %s by %s: %s", pause.At.UTC().Format(time.DateTime+" UTC"), pause.By, pause.Reason))
+	}
 	if h.Identity.Schema > 0 {
 		for _, d := range h.Identity.Differences(identityOf(e.cfg, e.naming)) {
 			h.Warnings = append(h.Warnings, fmt.Sprintf("the ledger is of another %s: %q, and the configuration has %q", d.Field, d.Old, d.New))

@@ -42,10 +42,13 @@ func (s Statement) good() bool {
 
 func (s Statement) verdict() string {
 	verdict := fmt.Sprintf("%s delivered", files(s.Delivered))
-	if s.Delivers() {
-		verdict += ", and none is missing"
-	} else {
+	switch {
+	case !s.Delivers():
 		verdict += fmt.Sprintf(", and %d NOT DELIVERED", len(s.Undelivered))
+	case s.Basis != FromListing:
+		verdict += "; whether one is missing is NOT KNOWN"
+	default:
+		verdict += ", and none is missing"
 	}
 	return verdict + "."
 }

@@ -104,6 +104,24 @@ func TestAnOpenMonthSaysSo(t *testing.T) {
 	}
 }
 
+func TestAStatementClaimsNoMoreThanItKnows(t *testing.T) {
+	for want, c := range map[string]struct {
+		basis    string
+		evidence []report.Evidence
+	}{
+		"1 file delivered, and none is missing.":                 {report.FromListing, october()[1:2]},
+		"1 file delivered; whether one is missing is NOT KNOWN.": {report.FromLedger, october()[1:2]},
+		"6 files delivered, and 1 NOT DELIVERED.":                {report.FromListing, october()},
+	} {
+		s := account(c.evidence)
+		s.Basis = c.basis
+		var out bytes.Buffer
+		if err := s.WriteText(&out); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%v: %s lacks %q", err, out.String(), want)
+		}
+	}
+}
+
 func TestMonths(t *testing.T) {
 	for _, bad := range []string{"", "2026", "2026-13", "2026-1", "26-10", "2026-10-01"} {
 		if _, err := report.ParseMonth(bad); err == nil {
