@@ -131,7 +131,8 @@ func (g *running) tellDigest(ctx context.Context, due time.Time) error {
 // also in the middle, it begins again with the ledger alone.
 func (g *running) makeDigest(ctx context.Context, due time.Time) (d digest, err error) {
 	today := messages.DayOf(due)
-	q := reportRequest{From: today.Add(-judgedDays - report.History)}
+	taught := today.Add(-judgedDays - report.History)
+	q := reportRequest{From: taught}
 	if m, _, err := g.readMarks(ctx); err == nil && m != nil {
 		for _, r := range append(m.Ranges, messages.Range{From: m.Since}) {
 			q.From = min(q.From, cmp.Or(r.From, q.From))
@@ -141,7 +142,11 @@ func (g *running) makeDigest(ctx context.Context, due time.Time) (d digest, err 
 	begin := func(_ report.Head, builder *report.Builder, h reportHead) func(report.Evidence) {
 		b, d = builder, digest{until: due, verified: h.Verification}
 		return func(e report.Evidence) {
-			f, _ := b.Add(e)
+			to := b
+			if e.Day < taught { // of a day that is neither judged nor learned from, only the file counts
+				to = h.builder(b.Listing)
+			}
+			f, _ := to.Add(e)
 			d.add(f)
 		}
 	}
