@@ -94,8 +94,9 @@ func (r *route) lostLedger(known *state.Known) error {
 // expectPython refuses to begin beside a state.json of the Python agent that
 // nobody has decided about.
 func (r *route) expectPython() error {
-	f, err := os.Open(r.cfg.State.File)
-	if r.cfg.State.File == "" || errors.Is(err, fs.ErrNotExist) {
+	file := r.pythonState()
+	f, err := os.Open(file)
+	if file == "" || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	var p state.Python
@@ -105,7 +106,7 @@ func (r *route) expectPython() error {
 	}
 	if err != nil {
 		return &coded{exitConfig, fmt.Errorf("state.file: %s may say what the Python agent delivered, but cannot be read: %w; "+
-			"mend it, point state.file elsewhere, or say --resend to begin without it", r.cfg.State.File, err)}
+			"mend it, point state.file elsewhere, or say --resend to begin without it", file, err)}
 	}
 	files := len(p.Entries) + len(p.Unreadable)
 	if files == 0 {
@@ -114,7 +115,25 @@ func (r *route) expectPython() error {
 	return &coded{exitConfig, fmt.Errorf("the Python agent has delivered %d files, as %s says, and this installation has no ledger yet; nothing was copied. Say what to do:\n"+
 		"  oracle-focus-agent state import %[2]s   take over what it delivered (--dry-run shows what that is)\n"+
 		"  oracle-focus-agent state rebuild   record what is found at the destination\n"+
-		"  --resend                           begin fresh: copy everything that this installation is responsible for", files, r.cfg.State.File)}
+		"  --resend                           begin fresh: copy everything that this installation is responsible for", files, file)}
+}
+
+// pythonState is where state.file says. A relative one counts from the directory of
+// this process or, where nothing is there, of the configuration file: the Python agent
+// was started beside its own, and a service is started elsewhere.
+func (r *route) pythonState() string {
+	file := r.cfg.State.File
+	if file == "" || r.cfg.File() == "" || filepath.IsAbs(file) {
+		return file
+	}
+	beside := filepath.Join(filepath.Dir(r.cfg.File()), file)
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		return file
+	}
+	if _, err := os.Stat(beside); errors.Is(err, fs.ErrNotExist) {
+		return file
+	}
+	return beside
 }
 
 // begin makes a decision to go on with an empty ledger last: without it the next
