@@ -70,7 +70,10 @@ func (a *app) live(ctx context.Context, l liveTest) error {
 	if err := errors.Join(err, a.showLive(report, l)); err != nil {
 		return err
 	}
-	if len(report.Lacks()) > 0 {
+	switch lacks, right := report.Lacks(); {
+	case right:
+		return quietly(exitAuth)
+	case len(lacks) > 0:
 		return quietly(exitError)
 	}
 	return nil

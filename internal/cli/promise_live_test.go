@@ -72,8 +72,17 @@ func read(t *testing.T, file string) string {
 
 func TestLiveTestSaysWhatTheAgentCannotWorkWith(t *testing.T) {
 	w := newWorld(t, simulator.Options{Policy: simulator.Policy(simulator.PutOnly).Deny("PutObject")})
-	r := w.run(t, "test", "--live", "--yes-to", "object").want(t, 1)
+	r := w.run(t, "test", "--live", "--yes-to", "object").want(t, 3)
 	if !strings.Contains(r.stdout, "The agent cannot work with: s3.put") {
+		t.Errorf("stdout: %s", r.stdout)
+	}
+	// Keys that may write, and a source that lies about its reports.
+	other := newWorld(t, simulator.Options{})
+	o := object(1, "a.csv.gz", 100)
+	o.CRC32C = "AAAAAA=="
+	other.Source.Add(o)
+	r = other.run(t, "test", "--live").want(t, 1)
+	if !strings.Contains(r.stdout, "The agent cannot work with: oci.sums") {
 		t.Errorf("stdout: %s", r.stdout)
 	}
 	w.unset("FOCUS_S3_BUCKET_PATH")

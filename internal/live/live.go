@@ -40,6 +40,8 @@ type Question struct {
 	Yes, No string
 	// Needed is set where this program cannot work with a No.
 	Needed bool
+	// Right is set where a No means that credentials or a right are missing.
+	Right bool
 }
 
 // Ask is a question to which either answer will do.
@@ -48,6 +50,11 @@ func Ask(id, text, yes, no string) Question { return Question{ID: id, Text: text
 // Must is a question to which only a Yes will do.
 func Must(id, text, yes, no string) Question {
 	return Question{ID: id, Text: text, Yes: yes, No: no, Needed: true}
+}
+
+// Right is a question after a right that this program needs.
+func Right(id, text, yes, no string) Question {
+	return Question{ID: id, Text: text, Yes: yes, No: no, Needed: true, Right: true}
 }
 
 // A Step asks several questions by a few requests.
@@ -106,6 +113,8 @@ type Answer struct {
 	Means string `json:"means"`
 	// Lacks is set where this program cannot work with that answer.
 	Lacks bool `json:"lacks,omitempty"`
+	// Right is set with Lacks where it is credentials or a right.
+	Right bool `json:"right,omitempty"`
 }
 
 // Answer notes the answer to one of the step's questions.
@@ -169,6 +178,7 @@ func (n *Notes) result(s Step, asked bool) Result {
 		a.ID, a.Question = q.ID, q.Text
 		a.Means = map[Verdict]string{Yes: q.Yes, No: q.No, Unknown: eitherWay}[a.Verdict]
 		a.Lacks = q.Needed && a.Verdict == No
+		a.Right = q.Right && a.Lacks
 		r.Answers = append(r.Answers, a)
 	}
 	return r
@@ -185,17 +195,17 @@ type Report struct {
 	Steps       []Result  `json:"steps"`
 }
 
-// Lacks are the questions whose answers this program cannot work with.
-func (r Report) Lacks() []string {
-	var ids []string
+// Lacks are the questions whose answers this program cannot work with, and whether one
+// of them is after credentials or a right.
+func (r Report) Lacks() (ids []string, right bool) {
 	for _, s := range r.Steps {
 		for _, a := range s.Answers {
 			if a.Lacks {
-				ids = append(ids, a.ID)
+				ids, right = append(ids, a.ID), right || a.Right
 			}
 		}
 	}
-	return ids
+	return ids, right
 }
 
 // LeftBehind is what was written and is not known to be removed.

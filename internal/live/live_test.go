@@ -40,11 +40,31 @@ func TestAStepThatWritesNeedsConsent(t *testing.T) {
 			t.Errorf("allowed %t: asked about %v, ran %v", allow, asked, ran)
 		}
 		r := live.Report{Steps: results}
-		if lacks := strings.Join(r.Lacks(), " "); lacks != map[bool]string{true: "reads.a writes.a", false: "reads.a"}[allow] {
+		ids, right := r.Lacks()
+		if lacks := strings.Join(ids, " "); right || lacks != map[bool]string{true: "reads.a writes.a", false: "reads.a"}[allow] {
 			t.Errorf("lacks %q", lacks)
 		}
 		if b := results[1].Answers[1]; b.ID != "writes.b" || b.Verdict != live.Unknown || b.Evidence == "" || b.Means == "" {
 			t.Errorf("a question without an answer: %+v", b)
+		}
+	}
+}
+
+func TestAMissingRightIsToldFromAnotherLack(t *testing.T) {
+	for _, right := range []bool{true, false} {
+		q := live.Must("a", "A?", "", "")
+		if right {
+			q = live.Right("a", "A?", "", "")
+		}
+		for verdict, lacks := range map[live.Verdict]bool{live.No: true, live.Yes: false, live.Unknown: false} {
+			s := live.Step{Questions: []live.Question{q}, Run: func(_ context.Context, n *live.Notes) { n.Answer("a", verdict, "x") }}
+			results, err := live.Run(t.Context(), []live.Step{s}, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ids, missing := (live.Report{Steps: results}).Lacks(); len(ids) > 0 != lacks || missing != (lacks && right) {
+				t.Errorf("right %t, %s: %v, %t", right, verdict, ids, missing)
+			}
 		}
 	}
 }

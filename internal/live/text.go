@@ -27,7 +27,7 @@ func (r Report) WriteText(w io.Writer) error {
 	if !r.Complete {
 		b.WriteString("\nIt was ended before its last step.\n")
 	}
-	if lacks := r.Lacks(); lacks != nil {
+	if lacks, _ := r.Lacks(); lacks != nil {
 		fmt.Fprintf(&b, "\nThe agent cannot work with: %s\n", strings.Join(lacks, ", "))
 	}
 	_, err := io.WriteString(w, b.String())

@@ -40,7 +40,7 @@ func (c *Client) LiveStep() live.Step {
 func sourceQuestions() []live.Question {
 	const unused, policy = "nothing: the agent does not use it", "nothing can be copied; `oracle-focus-agent test` names the policy"
 	return []live.Question{
-		live.Must("oci.list", "May the identity list the reports?", "scans list them", policy),
+		live.Right("oci.list", "May the identity list the reports?", "scans list them", policy),
 		live.Must("oci.clock", "Is the clock of this machine within five minutes of Oracle's?", "signatures are accepted", "set the clock: Oracle refuses the signatures of another"),
 		live.Ask("oci.page", "Does a page of the listing hold 1000 objects?", "a scan is one request for each 1000 reports", "a scan makes more requests, from page to page as Oracle names them"),
 		live.Ask("oci.list.etag", "Does the listing give an etag for each object?", "versions of a report are told apart by it", "versions are told apart by size and times"),
@@ -50,7 +50,7 @@ func sourceQuestions() []live.Question {
 		live.Ask("oci.head", "May the identity HEAD a report?", unused, unused),
 		live.Ask("oci.head.md5", "Does HEAD declare an MD5?", unused, unused),
 		live.Ask("oci.head.crc32c", "Does HEAD declare a CRC32C?", unused, unused),
-		live.Must("oci.get", "May the identity read a report?", "copies read them so", policy),
+		live.Right("oci.get", "May the identity read a report?", "copies read them so", policy),
 		live.Ask("oci.get.md5", "Does GET declare an MD5?", "a copy is held against it where Oracle declares no CRC32C", "the MD5 of the listing is used, where it has one"),
 		live.Ask("oci.get.crc32c", "Does GET declare a CRC32C?", "each copy is held against it, and S3 is given the same one", "copies are verified by MD5, else by size alone, and their records say so"),
 		live.Ask("oci.encoding", "Do reports carry Content-Encoding?", "the stored bytes are copied as they are; nothing unpacks them on the way", "nothing could unpack them on the way; it is guarded against all the same"),

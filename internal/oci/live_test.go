@@ -187,7 +187,9 @@ func sourceVariants() []variant {
 			want: map[string]live.Verdict{"oci.list.times": live.No, "oci.rewritten": live.Unknown}},
 		{name: "written anew", sim: each(func(o *simulator.Object) { o.Modified = o.Created.Add(time.Hour) }),
 			want: map[string]live.Verdict{"oci.rewritten": live.Yes}},
-		{name: "no HEAD", proxy: answered(func(r *http.Request) bool { return r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, report) }, 403, ""),
+		{name: "no HEAD", proxy: answered(func(r *http.Request) bool {
+			return r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, report)
+		}, 403, ""),
 			want: map[string]live.Verdict{"oci.head": live.No, "oci.head.md5": live.Unknown, "oci.head.crc32c": live.Unknown, "oci.tier": live.Unknown}},
 		{name: "no MD5 in HEAD", proxy: edited("HEAD", report, without("content-md5")), want: map[string]live.Verdict{"oci.head.md5": live.No}},
 		{name: "no CRC32C in HEAD", proxy: edited("HEAD", report, without("opc-content-crc32c")), want: map[string]live.Verdict{"oci.head.crc32c": live.No}},

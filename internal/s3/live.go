@@ -76,8 +76,8 @@ func pathQuestions() []live.Question {
 
 func uploadQuestions() []live.Question {
 	return []live.Question{
-		live.Must("s3.create", "May the keys begin a multipart upload?", "reports larger than a chunk are sent in parts", "reports larger than a chunk cannot be copied"),
-		live.Must("s3.part", "May the keys send a part?", "reports larger than a chunk are sent in parts", "reports larger than a chunk cannot be copied"),
+		live.Right("s3.create", "May the keys begin a multipart upload?", "reports larger than a chunk are sent in parts", "reports larger than a chunk cannot be copied"),
+		live.Right("s3.part", "May the keys send a part?", "reports larger than a chunk are sent in parts", "reports larger than a chunk cannot be copied"),
 		live.Ask("s3.part.crc32c", "Is a part with a wrong CRC32C refused?", "no damaged part is taken", "only the checksum of the whole, at the end, guards the parts"),
 		live.Ask("s3.part.md5", "Is a part with a wrong Content-MD5 refused?", "nothing: the agent sends a CRC32C", "nothing: the agent sends a CRC32C"),
 		live.Ask("s3.parts", "May the keys list the parts of an upload?", "nothing: the agent does not use it", "nothing: the agent does not use it"),
@@ -87,7 +87,7 @@ func uploadQuestions() []live.Question {
 
 func objectQuestions() []live.Question {
 	return []live.Question{
-		live.Must("s3.put", "May the keys write an object?", "reports are written so", "nothing can be copied: `oracle-focus-agent test` names the right"),
+		live.Right("s3.put", "May the keys write an object?", "reports are written so", "nothing can be copied: `oracle-focus-agent test` names the right"),
 		live.Ask("s3.head", "May the keys HEAD an object?", "a copy whose answer was lost is recognised, and `verify` looks at each object", "a copy whose answer was lost is sent again: the same bytes under the same key"),
 		live.Ask("s3.head.crc32c", "Does HEAD show the CRC32C of the whole object?", "`verify` compares bytes by it", "`verify` compares size, etag and metadata"),
 		live.Ask("s3.head.metadata", "Does HEAD show the metadata that were sent?", "a copy is told by the etag of its report", "a copy whose answer was lost is sent again"),
@@ -105,7 +105,7 @@ func objectQuestions() []live.Question {
 
 func completeQuestions() []live.Question {
 	return []live.Question{
-		live.Must("s3.complete", "May the keys complete an upload with a CRC32C of the whole?", "reports larger than a chunk become visible only so", "reports larger than a chunk cannot be copied"),
+		live.Right("s3.complete", "May the keys complete an upload with a CRC32C of the whole?", "reports larger than a chunk become visible only so", "reports larger than a chunk cannot be copied"),
 		live.Ask("s3.complete.head", "Does HEAD show the CRC32C of the whole of an upload?", "`verify` compares bytes by it", "`verify` compares size, etag and metadata"),
 		live.Ask("s3.complete.part", "Is an upload with a wrong part refused?", "no object of other parts becomes visible", "only the checksum of the whole guards it"),
 		live.Ask("s3.complete.crc32c", "Is an upload with a wrong CRC32C of the whole refused?", "no damaged object becomes visible", "only the checksums of the parts guard it"),
