@@ -104,9 +104,13 @@ type Stats struct {
 	Failed    int `json:"failed"`
 	// TooLarge and Dead are those of Failed that are over the size limit, and that
 	// are among the dead letters.
-	TooLarge   int                     `json:"too_large,omitempty"`
-	Dead       int                     `json:"dead_letters,omitempty"`
-	Ineligible map[messages.Reason]int `json:"ineligible,omitempty"`
+	TooLarge int `json:"too_large,omitempty"`
+	Dead     int `json:"dead_letters,omitempty"`
+	// TooLargeBefore and DeadBefore are those of them that only a sweep sees: of days
+	// before the window of other scans.
+	TooLargeBefore int                     `json:"too_large_before,omitempty"`
+	DeadBefore     int                     `json:"dead_letters_before,omitempty"`
+	Ineligible     map[messages.Reason]int `json:"ineligible,omitempty"`
 	// Expiring are the reports that are not delivered and that the source may soon
 	// delete; Oldest is when the oldest of them appeared there.
 	Expiring int       `json:"expiring,omitempty"`
@@ -434,7 +438,7 @@ func (p *pass) tally(out Outcome) {
 				st.Inherited++
 			}
 		case Failed:
-			st.failed(out, p.Epoch)
+			st.failed(out, p.Epoch, out.Object.Name < p.Rules.Prefix+p.window.scan.Folder())
 		}
 	}
 	if at, expiring := out.Expiring(p.started); expiring {
@@ -454,12 +458,18 @@ func (p *pass) tally(out Outcome) {
 	}
 }
 
-func (st *Stats) failed(out Outcome, epoch int) {
+func (st *Stats) failed(out Outcome, epoch int, before bool) {
 	st.Failed++
+	n := 0
+	if before {
+		n = 1
+	}
 	if _, ok := errors.AsType[*messages.Ineligible](out.Err); ok {
 		st.TooLarge++
+		st.TooLargeBefore += n
 	} else if out.Record.Done(out.Object, epoch) {
 		st.Dead++
+		st.DeadBefore += n
 	}
 }
 

@@ -54,8 +54,27 @@ type Sources struct {
 	Paused func() bool
 }
 
+// A sweep is the last scan of all days. What it found of days that other scans do not
+// list stands until the next: else an alert would end with the next scan, each day anew.
+type sweep struct {
+	mu   sync.Mutex
+	last scanner.Stats
+}
+
+// take returns what the last sweep found beyond the window of st.
+func (s *sweep) take(st scanner.Stats) (before scanner.Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.Sweep {
+		s.last = st
+		return scanner.Stats{}
+	}
+	return s.last
+}
+
 // Metrics counts what happens. It is safe for concurrent use.
 type Metrics struct {
+	before   sweep
 	registry *prometheus.Registry
 	violated *prometheus.CounterVec
 	scans    scanMetrics
@@ -197,8 +216,9 @@ func (m *Metrics) Scanned(st scanner.Stats, err error) {
 	}
 	s.scans.WithLabelValues("ok").Inc()
 	s.success.advance(time.Now())
-	s.dead.set(float64(st.Dead))
-	s.tooLarge.set(float64(st.TooLarge))
+	before := m.before.take(st)
+	s.dead.set(float64(st.Dead + before.DeadBefore))
+	s.tooLarge.set(float64(st.TooLarge + before.TooLargeBefore))
 	if st.Sweep { // the others do not see days so old
 		s.expiring.set(float64(st.Expiring))
 	}

@@ -258,3 +258,22 @@ func TestOnlyASweepSaysWhatExpires(t *testing.T) {
 	m.Scanned(scanner.Stats{Sweep: true}, errors.New("broken off"))
 	compare(t, m, "focus_expiring_files 3")
 }
+
+// Files of days that only a sweep lists count until the next one.
+func TestWhatASweepFoundBeforeTheWindowStands(t *testing.T) {
+	m := metrics(nil)
+	for _, st := range []struct {
+		stats          scanner.Stats
+		dead, tooLarge int
+	}{
+		{scanner.Stats{Dead: 1}, 1, 0},
+		{scanner.Stats{Sweep: true, Dead: 5, DeadBefore: 3, TooLarge: 2, TooLargeBefore: 2}, 5, 2},
+		{scanner.Stats{Dead: 2}, 5, 2},
+		{scanner.Stats{Dead: 1}, 4, 2},
+		{scanner.Stats{Sweep: true, Dead: 1}, 1, 0},
+		{scanner.Stats{}, 0, 0},
+	} {
+		m.Scanned(st.stats, nil)
+		compare(t, m, fmt.Sprintf("focus_scan_dead_files %d\nfocus_scan_too_large_files %d", st.dead, st.tooLarge))
+	}
+}
