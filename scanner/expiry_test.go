@@ -33,3 +33,30 @@ func TestWhatIsNotDeliveredAndOldIsExpiring(t *testing.T) {
 		}
 	}
 }
+
+// A scan of all days counts what expires, and by itself what others do not list.
+func TestASweepCountsWhatOnlyItSees(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old, d := today().Add(-350), today()
+	when := time.Now().Add(-scanner.ExpiryAlarm - time.Hour).UTC()
+	of := func(d messages.Day, base string, size int64, at time.Time) messages.Object {
+		o := object(d, base, "1")
+		o.Size, o.Created = size, at
+		return o
+	}
+	oldDead, newDead := of(old, "dead", 10, when), of(d, "dead", 10, time.Now())
+	for _, dead := range []messages.Object{oldDead, newDead} {
+		w.put(messages.Record{Status: messages.StatusFailed, Object: dead})
+	}
+	w.add(oldDead, newDead, of(old, "late", 10, when.Add(-time.Hour)), of(old, "big", 1001, when), of(d, "big", 1001, time.Now()))
+	s := w.scanner()
+	s.Since = old
+	st, err := s.Scan(t.Context())
+	if err != nil || !st.Sweep || st.Dead != 2 || st.DeadBefore != 1 || st.TooLarge != 2 || st.TooLargeBefore != 1 || st.Expiring != 3 || !st.Oldest.Equal(when.Add(-time.Hour)) {
+		t.Errorf("the sweep is %+v, %v", st, err)
+	}
+	if st, err = s.Scan(t.Context()); err != nil || st.Sweep || st.Dead != 1 || st.DeadBefore != 0 || st.TooLarge != 1 || st.TooLargeBefore != 0 || st.Expiring != 0 {
+		t.Errorf("the scan after it is %+v, %v", st, err)
+	}
+}
