@@ -23,6 +23,7 @@ func TestTheCommandsOfTheGuidesWork(t *testing.T) {
 		"live-test.md":       {commands: 1},
 		"migration.md":       {commands: 14, given: "oracle-focus-agent sync && mkdir state && oracle-focus-agent state export --format python -o state/state.json && rm -r $FOCUS_STATE_DIR"},
 		"oracle.md":          {commands: 3},
+		"reports.md":         {commands: 4, given: "oracle-focus-agent sync"},
 		"restore.md":         {commands: 8, given: "oracle-focus-agent start && oracle-focus-agent sync"},
 		"troubleshooting.md": {commands: 1},
 		"umbrella.md":        {commands: 2},

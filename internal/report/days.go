@@ -219,6 +219,16 @@ func (b *Builder) last() (last messages.Day) {
 	return last
 }
 
+// first is the first day of which there is a file.
+func (b *Builder) first() (first messages.Day) {
+	for d, t := range b.days {
+		if t.any() && (first == "" || d < first) {
+			first = d
+		}
+	}
+	return first
+}
+
 func (t *tally) any() bool { return t != nil && len(t.arrivals) > 0 }
 
 func (t *tally) history(d messages.Day) (h history) {
@@ -252,6 +262,10 @@ func (b *Builder) day(d messages.Day) Day {
 	}
 	c := b.Cadence(d)
 	out.State, out.Why = t.judge(b.Now, begin(d), c)
+	if first := b.first(); out.State == Missing && first != "" && d < first {
+		out.State, out.Why = NotYet, "no report is known of any day before "+string(first)
+		return out
+	}
 	if !c.Learned {
 		out.Why += fmt.Sprintf("; by Oracle's documented cadence, with %d closed days to learn from", c.Days)
 	}

@@ -68,6 +68,16 @@ func TestADayBeforeUsIsNotJudged(t *testing.T) {
 	}
 }
 
+func TestADayBeforeTheFirstReportOfAllIsNotMissing(t *testing.T) {
+	b := &report.Builder{Now: now()}
+	b.Add(delivered(listed("2026-11-20", 1, 6)))
+	for day, want := range map[messages.Day]report.State{"2026-11-19": report.NotYet, "2026-11-21": report.Missing} {
+		if d := b.Days(day, day)[0]; d.State != want {
+			t.Errorf("%s: %s, %s; want %s", day, d.State, d.Why, want)
+		}
+	}
+}
+
 func TestTheCadenceIsLearnedFromThePast(t *testing.T) {
 	const day = messages.Day("2026-11-20")
 	b := &report.Builder{Now: now()}
