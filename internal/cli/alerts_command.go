@@ -24,7 +24,8 @@ func (a *app) alertsCommand() *cobra.Command {
 		Long: `Send a message that is marked as a test by every channel of alerts that is
 configured (webhook, e-mail, Slack, Teams), print what was answered and end with 0 or 1.
 The heartbeat is not pinged: that would report a scan that was not made.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.alertsTest(cmd.Context()) },
+		Example: "  oracle-focus-agent alerts test --config config.yaml",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.alertsTest(cmd.Context()) },
 	})
 	return cmd
 }
