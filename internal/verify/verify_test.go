@@ -224,6 +224,27 @@ func TestOnlyTheAskedDaysAreCompared(t *testing.T) {
 			t.Errorf("%v: %v, want %v", c.ranges, got, c.want)
 		}
 	}
+	if w.days > 40 {
+		t.Errorf("%d days were read: a file of the far future is no reason to look at every day until then", w.days)
+	}
+}
+
+// TestOneListingOfAllDaysGrowsOld: where the keys of a day have no common beginning, the
+// destination is listed once, and what came after that is not in it.
+func TestOneListingOfAllDaysGrowsOld(t *testing.T) {
+	w := newWorld()
+	w.mayHead = false
+	for base, at := range map[string]time.Time{"new.csv.gz": time.Now(), "lost.csv.gz": copiedAt()} {
+		w.list(day(-1), base, "aaaa", "e-aaaa")
+		w.record(day(-1), base, "aaaa", "e-aaaa", func(r *messages.Record) { r.Copy.At = at })
+	}
+	_, found := run(t, w.verifier(t, "{basename}_{date}"))
+	want(t, found, map[string]verify.Result{"new.csv.gz": verify.Pending, "lost.csv.gz": verify.Missing}, nil)
+	if w.lists != 1 {
+		t.Errorf("%d listings", w.lists)
+	}
+	_, found = run(t, w.verifier(t, flat)) // each day is listed when its turn comes
+	want(t, found, map[string]verify.Result{"new.csv.gz": verify.Missing, "lost.csv.gz": verify.Missing}, nil)
 }
 
 func TestADestinationThatFailsEndsTheComparison(t *testing.T) {

@@ -52,6 +52,7 @@ type world struct {
 
 	mu           sync.Mutex
 	heads, lists int
+	days         int // that were read from the ledger
 	listErr      error
 }
 
@@ -81,6 +82,7 @@ func (w *world) List(_ context.Context, from string) iter.Seq2[messages.Object, 
 }
 
 func (w *world) Day(_ context.Context, d messages.Day) (map[string]messages.Record, error) {
+	w.days++
 	return maps.Clone(w.records[d]), nil
 }
 
