@@ -1,4 +1,4 @@
 package copier
 
 // Turns is how many inspections compute at once.
-func (i *Inspection) Turns() int { return cap(i.turns) }
+func (i *Inspection) Turns() int { return i.turns.limit }

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// statisticsTime is how long a finished copy waits for its statistics. The largest
-	// file that is sent whole takes a third of a second to read, and of a larger one
-	// little is left to read at its end; what is not read after this has to share the
-	// processor with too much else, and the slot has better to do.
+	// statisticsTime is how long a finished copy waits for its statistics. A processor
+	// reads in it more than there can be to read when the last byte has passed: all of
+	// the largest file that is sent whole, or all that is kept of larger ones. What takes
+	// longer shares the processor with too much else, and the slot has better to do.
 	statisticsTime = 2 * time.Second
-	// blockSize and maxBlocks bound what of larger files waits to be read, over all
-	// slots: one part of 8 MiB, which a fast source may bring at once.
+	// blockSize and maxBlocks bound what of larger files is kept until it is read, over
+	// all slots, to 32 MiB: a network is faster than a parser, but reports are not long.
 	blockSize = 64 << 10
-	maxBlocks = 128
+	maxBlocks = 512
 	// oddRest is how long the same oddity is not a warning again: where one report has
 	// another column, all of them have.
 	oddRest = time.Hour
@@ -37,9 +37,9 @@ var (
 )
 
 // An Inspection looks at the bytes of reports while they pass. The copies do not wait
-// for it, but where a setting wants to know before the commit: it has at most half of
-// the processors, a bounded memory, and what it cannot keep up with it lets go by,
-// which the statistics then say.
+// for it, but for a moment at their end and where a setting wants to know before the
+// commit: it leaves a processor to them, has a bounded memory, and what it cannot keep up
+// with it lets go by, which the statistics then say.
 type Inspection struct {
 	Inspector Inspector
 	// Required lets nothing become visible that is not shown to be valid gzip.
@@ -47,7 +47,7 @@ type Inspection struct {
 	// Metadata sends the statistics of a file that is sent whole along with it.
 	Metadata bool
 
-	turns  chan struct{} // to compute
+	turns  turns         // to compute
 	blocks chan struct{} // to hold bytes of larger files
 	spare  sync.Pool     // of *[]byte of blockSize
 	odd    stamps
@@ -57,7 +57,7 @@ type Inspection struct {
 func NewInspection(i Inspector) *Inspection {
 	return &Inspection{
 		Inspector: i,
-		turns:     make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		turns:     turns{limit: max(1, runtime.GOMAXPROCS(0)-1)},
 		blocks:    make(chan struct{}, maxBlocks),
 	}
 }
@@ -75,24 +75,36 @@ type look struct {
 	err    error               // of a panic
 	ended  func(spent time.Duration)
 
-	queue   chan *[]byte // of a file that passes in parts; nil of one that is there as a whole
-	filling *[]byte      // not yet in the queue
-	passed  bool         // the queue is closed
+	// A file that is sent whole is read where it arrives.
+	whole   []byte
+	news    chan struct{} // that arrived or all has changed
+	mu      sync.Mutex    // guards the next two
+	arrived int           // bytes of whole
+	all     bool          // of it that will
+
+	// Of one that is sent in parts, the blocks wait to be read; nil of others.
+	queue   chan *[]byte
+	filling *[]byte // not yet in the queue
+	passed  bool    // the queue is closed
 
 	// Of the reading goroutine:
+	read   int // of whole
 	rest   []byte
 	block  *[]byte // that rest is of
-	inside bool    // it has a turn
+	turn   turn
+	inside bool // it has its turn
 	since  time.Time
 }
 
-// look begins to inspect the file of j: whole, or the bytes that are told to pass. It is
-// nil, which is fit for every call, where nobody wants to know.
+// look begins to inspect the file of j, as its bytes pass: into whole, or, where that is
+// nil, into the parts of an upload. It is nil, which is fit for every call, where nobody
+// wants to know.
 func (c *Copier) look(j *job, whole []byte) *look {
 	if c.Inspect == nil {
 		return nil
 	}
-	l := &look{Inspection: c.Inspect, done: make(chan struct{}), rest: whole}
+	l := &look{Inspection: c.Inspect, done: make(chan struct{}), whole: whole, news: make(chan struct{}, 1)}
+	l.turn.granted = make(chan struct{}, 1)
 	l.ctx, l.cancel = context.WithCancelCause(j.ctx)
 	l.ended = func(spent time.Duration) { c.tell(Event{Kind: Inspected, job: j, Spent: spent}) }
 	if whole == nil {
@@ -120,28 +132,31 @@ func (c *Copier) look(j *job, whole []byte) *look {
 
 // enter waits for a turn.
 func (l *look) enter() error {
-	select {
-	case l.turns <- struct{}{}:
+	err := l.turns.take(l.ctx, &l.turn)
+	if err == nil {
 		l.inside, l.since = true, time.Now()
-		return nil
-	case <-l.ctx.Done():
-		return context.Cause(l.ctx)
 	}
+	return err
 }
 
 // leave gives the turn back.
 func (l *look) leave() {
 	if l.inside {
-		<-l.turns
+		l.turns.give()
 		l.inside, l.spent = false, l.spent+time.Since(l.since)
 	}
 }
 
-// Read is for the inspector. Each time another file has its turn.
+// Read is for the inspector. Each time another file has its turn, but where a copy waits
+// for this one, of which nothing more has to arrive then; and so has whoever else waits
+// for the processor: on a machine with only one, the copies.
 func (l *look) Read(p []byte) (int, error) {
-	l.leave()
+	if !l.turn.urgent.Load() {
+		l.leave()
+	}
+	runtime.Gosched()
 	err := l.more()
-	if err == nil {
+	if err == nil && !l.inside {
 		err = l.enter()
 	}
 	if err != nil {
@@ -160,7 +175,7 @@ func (l *look) more() error {
 	case len(l.rest) > 0:
 		return nil
 	case l.queue == nil:
-		return io.EOF
+		return l.moreOfWhole()
 	}
 	l.release()
 	select {
@@ -172,6 +187,26 @@ func (l *look) more() error {
 		return nil
 	case <-l.ctx.Done():
 		return context.Cause(l.ctx)
+	}
+}
+
+func (l *look) moreOfWhole() error {
+	for {
+		l.mu.Lock()
+		arrived, all := l.arrived, l.all
+		l.mu.Unlock()
+		if arrived > l.read {
+			l.rest, l.read = l.whole[l.read:arrived], arrived
+			return nil
+		}
+		if all {
+			return io.EOF
+		}
+		select {
+		case <-l.news:
+		case <-l.ctx.Done():
+			return context.Cause(l.ctx)
+		}
 	}
 }
 
@@ -194,11 +229,18 @@ func (l *look) drain() {
 	}
 }
 
-// pass shows the next bytes of the file. Where they cannot be kept for as long as it
-// takes to read them, none of the rest are, so that the copy goes on; but where the
+// pass shows the next bytes of the file. Where those of a part cannot be kept for as long
+// as it takes to read them, none of the rest are, so that the copy goes on; but where the
 // commit depends on them, it waits.
 func (l *look) pass(b []byte) {
-	for l != nil && len(b) > 0 && l.ctx.Err() == nil {
+	if l == nil {
+		return
+	}
+	if l.queue == nil {
+		l.arrive(len(b), false)
+		return
+	}
+	for len(b) > 0 && l.ctx.Err() == nil {
 		if l.filling == nil && !l.take() {
 			return
 		}
@@ -208,6 +250,17 @@ func (l *look) pass(b []byte) {
 		if was+n == blockSize {
 			l.flush()
 		}
+	}
+}
+
+// arrive says that n more bytes of whole are there, and whether these are all.
+func (l *look) arrive(n int, all bool) {
+	l.mu.Lock()
+	l.arrived, l.all = l.arrived+n, l.all || all
+	l.mu.Unlock()
+	select {
+	case l.news <- struct{}{}:
+	default: // it will be looked at
 	}
 }
 
@@ -245,7 +298,11 @@ func (l *look) flush() {
 
 // pastAll says that every byte of the file has passed, or that no more will.
 func (l *look) pastAll() {
-	if l != nil && l.queue != nil && !l.passed {
+	switch {
+	case l == nil:
+	case l.queue == nil:
+		l.arrive(0, true)
+	case !l.passed:
 		l.flush()
 		l.passed = true
 		close(l.queue)
@@ -259,6 +316,7 @@ func (l *look) outcome(limit time.Duration) *messages.Statistics {
 		return nil
 	}
 	l.pastAll()
+	l.turn.urgent.Store(true)
 	var late <-chan time.Time
 	if limit > 0 {
 		timer := time.NewTimer(limit)

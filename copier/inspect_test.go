@@ -39,7 +39,7 @@ func invalid(r io.Reader) messages.Statistics {
 
 // TestEveryByteIsSeenOnce, in order, of a file that is sent whole and of one in parts.
 func TestEveryByteIsSeenOnce(t *testing.T) {
-	for _, size := range []int{0, 1, 16, 17, 40, 64 << 10, 5<<20 + 1, 11 << 20} {
+	for _, size := range []int{0, 1, 16, 17, 40, 64 << 10, 5<<20 + 1, 11 << 20, 33 << 20} {
 		bubble(t, fmt.Sprint(size), func(t *testing.T, w *world) {
 			var mu sync.Mutex
 			var seen []byte
@@ -50,7 +50,7 @@ func TestEveryByteIsSeenOnce(t *testing.T) {
 				seen, _ = io.ReadAll(r)
 				return messages.Statistics{Gzip: messages.GzipValid, Rows: 7}
 			}))
-			c.Inspect.Required = size > 8<<20 // else it may fall behind
+			c.Inspect.Required = size > 32<<20 // else it may fall behind
 			told := events(c)
 			v := w.write("a", body(size, 1))
 			w.publish(v)
@@ -91,7 +91,7 @@ func TestNoCopyWaitsForItsStatistics(t *testing.T) {
 		{"whole, too slow", 10, slowly(1, 300*time.Millisecond), 2100 * time.Millisecond, late},
 		{"in parts, in time", 6 << 20, slowly(1<<20, time.Millisecond), 770 * time.Millisecond, ""}, // 768 reads of 8 KiB
 		{"in parts, too slow at the end", 6 << 20, slowly(1<<20, 100*time.Millisecond), 2 * time.Second, late},
-		{"in parts, too slow from the begin", 20 << 20, slowly(1<<20, 500*time.Millisecond), 500 * time.Millisecond, behind},
+		{"in parts, too slow from the begin", 40 << 20, slowly(1<<20, 500*time.Millisecond), 500 * time.Millisecond, behind},
 		{"ends early", 20 << 20, func(io.Reader) messages.Statistics { return messages.Statistics{Skipped: "it is a bomb"} }, 0, "it is a bomb"},
 	} {
 		bubble(t, c.name, func(t *testing.T, w *world) {

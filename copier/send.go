@@ -79,6 +79,8 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 		return nil, err
 	}
 	defer func() { c.Budget.give(buf, copied == nil) }()
+	in.look = c.look(j, buf)
+	defer in.look.end() // before the buffer is given back
 	if err := in.fill(buf); err != nil {
 		return nil, err
 	}
@@ -89,11 +91,10 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 	if err := c.hold(j, crc); err != nil {
 		return nil, err
 	}
+	in.look.pastAll()
 	j.moving(partTime)
-	look := c.look(j, buf) // beside the request
-	defer look.end()
 	meta := c.meta(j, crc)
-	if meta.Statistics, err = look.before(j); err != nil {
+	if meta.Statistics, err = in.look.before(j); err != nil {
 		return nil, err
 	}
 	if err := j.fresh(); err != nil {
@@ -105,7 +106,7 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 		return nil, err
 	}
 	copied = c.receipt(j, etag, crc, verified, messages.HowCopied)
-	copied.Statistics = look.outcome(statisticsTime)
+	copied.Statistics = in.look.outcome(statisticsTime)
 	return copied, nil
 }
 
@@ -221,7 +222,7 @@ type intake struct {
 	left  int64
 	sums  sums
 	moved func(n int)
-	look  *look // of a file that is sent in parts; nil where nobody looks
+	look  *look // nil where nobody looks
 }
 
 // fill reads len(buf) bytes. A body that ends before is a Length fault, whether
