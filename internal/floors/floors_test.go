@@ -75,8 +75,8 @@ func table() map[string]room {
 			// Its tests speak to it with the clients of the product.
 			tests: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/oracle/oci-go-sdk/v65"},
 		},
-		// Its tests read the reports that the simulator makes.
-		"internal/focus":     {uses: []string{"messages", "github.com/klauspost/compress"}, tests: []string{"internal/simulator"}},
+		// Its tests read the reports that the simulator makes, beside copies.
+		"internal/focus":     {uses: []string{"messages", "github.com/klauspost/compress"}, tests: []string{"internal/simulator", "copier"}},
 		"internal/state":     {uses: []string{"messages"}},
 		"internal/report":    {uses: []string{"messages"}},
 		"internal/verify":    {uses: []string{"messages"}, tests: []string{"copier", "internal/simulator", "internal/s3"}},
