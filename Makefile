@@ -45,11 +45,12 @@ compat: ## an earlier version and this one take turns on one ledger and one queu
 		(cd "$$dir" && CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -o $(CURDIR)/bin/compat/ ./cmd/oracle-focus-agent) && \
 		COMPAT=$(CURDIR)/bin/compat/oracle-focus-agent $(GO) test -count=1 -v -run EarlierVersion ./internal/cli
 
-bench: ## measure what the durable steps of one file cost
+bench: ## measure what the durable steps of one file cost, and its statistics
 	$(GO) test -run '^$$' -bench . -benchtime 2000x ./internal/nats
+	$(GO) test -run '^$$' -bench 'Inspect|Copy' -benchtime 20x ./internal/focus
 
 fuzz: ## fuzz each decoder and encoder for ten seconds
-	@for p in messages internal/state; do for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p/*_test.go | cut -c6-); do \
+	@for p in messages internal/state internal/focus; do for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p/*_test.go | cut -c6-); do \
 		$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s ./$$p || exit 1; done; done
 
 # Programs that the tests use, at the versions pinned in internal/tools.
