@@ -137,6 +137,9 @@ func TestTheRunningAgentVerifiesAndRepairs(t *testing.T) {
 		t.Errorf("verify --repair = %v, %+v", c.marks(), c)
 	}
 	w.says(t, 0, []string{"status"}, "verified", "4 equal, 1 only there (`verify` lists them)")
+	// What is asked of some days says nothing about the others.
+	w.says(t, 0, []string{"verify", "--day", daysAgo(3)}, "equal; 1 equal")
+	w.says(t, 0, []string{"status"}, "4 equal, 1 only there")
 	w.set("FOCUS_S3_BUCKET_PATH", "s3://"+w.S3Bucket+"/elsewhere")
 	w.says(t, 2, []string{"verify"}, "the running agent was started for another source or destination")
 	if r := agent.stop(); r.code != 0 {

@@ -1,11 +1,16 @@
 package cli
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
 
 	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/natstest"
+	"oracle-focus-agent/internal/state"
+	"oracle-focus-agent/internal/verify"
 	"oracle-focus-agent/messages"
 )
 
@@ -76,5 +81,61 @@ func TestTheDaysThatAreCompared(t *testing.T) {
 	}
 	if got := r.duties(nil); got.scan != today.Add(-2) {
 		t.Errorf("without marks: %+v", got)
+	}
+}
+
+// A repair orders only what is still as it was found: between the comparison and the
+// order another process may have copied, ordered or erased.
+func TestARepairIsAboutWhatWasFound(t *testing.T) {
+	t.Parallel()
+	conn := natstest.New(t).Connect(t)
+	assets := messages.Define("focus", "main", 1, time.Minute)
+	if _, err := nats.Setup(t.Context(), conn, assets, nats.Create); err != nil {
+		t.Fatal(err)
+	}
+	ledger, err := conn.Ledger(t.Context(), assets.State, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &route{cfg: &config.Config{OCI: config.OCI{Name: "main"}}, ledger: ledger, identity: messages.Identity{Epoch: 1}}
+	found := messages.Record{Status: messages.StatusCopied, Epoch: 1, Object: messages.Object{Name: "x", ETag: "1"}, Copy: &messages.FileCopied{Size: 1}, Generation: 3, At: time.Now().UTC()}
+	other := found
+	other.Generation = 4
+	earlier := found
+	earlier.Epoch = 0
+	for i, c := range []struct {
+		found, now messages.Record // now may be empty
+		ok         bool
+		copy       bool
+	}{
+		{found, found, true, true}, {found, other, false, true}, {found, messages.Record{}, false, false},
+		{messages.Record{}, messages.Record{}, true, false}, {messages.Record{}, earlier, true, false}, {messages.Record{}, found, false, true},
+	} {
+		f := verify.Finding{Report: messages.Report{Day: messages.Day("2026-03-01").Add(i), Basename: "a.csv.gz"}, Object: messages.Object{Name: "x", ETag: "2"}, Record: c.found}
+		var revision uint64
+		if c.now.Status != "" {
+			raw, err := c.now.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if revision, err = ledger.Write(t.Context(), messages.RecordKey("main", f.Report), raw, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e, ok, err := r.stillAs(t.Context(), f)
+		if err != nil || ok != c.ok || e.Revision != revision {
+			t.Errorf("%d: ok %t, revision %d, %v; want %t, %d", i, ok, e.Revision, err, c.ok, revision)
+		}
+		if e.Record.Object.ETag != "2" || e.Record.Epoch != 1 || (e.Record.Copy != nil) != c.copy {
+			t.Errorf("%d: the order is of %+v", i, e.Record)
+		}
+	}
+}
+
+func TestASupportBundleHasTheLastComparison(t *testing.T) {
+	t.Parallel()
+	var l ledgerSummary
+	if err := l.take(state.Line{Key: messages.VerificationKey("main"), Value: json.RawMessage(`{"schema":1}`)}); err != nil || l.Routes["main.verified"] == nil {
+		t.Errorf("%+v, %v", l, err)
 	}
 }
