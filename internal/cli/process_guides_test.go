@@ -27,6 +27,7 @@ func TestTheCommandsOfTheGuidesWork(t *testing.T) {
 		"restore.md":         {commands: 8, given: "oracle-focus-agent start && oracle-focus-agent sync"},
 		"troubleshooting.md": {commands: 1},
 		"umbrella.md":        {commands: 2},
+		"verification.md":    {commands: 3, given: "oracle-focus-agent sync", damaged: true},
 	}
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
@@ -52,6 +53,9 @@ type guide struct {
 	commands int
 	given    string
 	before   map[string]string
+	// damaged is a page that shows an installation with differences, which are made
+	// and found by other tests.
+	damaged bool
 }
 
 func (g guide) follow(t *testing.T, page string) {
@@ -120,7 +124,7 @@ func (g guide) mustWork(o *operator, e example) {
 	}
 	numbers := regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
 	alike := func(text string) string { return numbers.ReplaceAllString(steady(text), "N") }
-	if e.output != "" && !strings.Contains(alike(printed), strings.TrimSpace(alike(e.output))) {
+	if e.output != "" && !g.damaged && !strings.Contains(alike(printed), strings.TrimSpace(alike(e.output))) {
 		o.t.Errorf("line %d: %s prints\n%s\nand the page shows\n%s", e.line, e.command, printed, e.output)
 	}
 }
