@@ -15,7 +15,8 @@ import (
 // number that takes the memory of the machine.
 const maxScale = 400
 
-// An amount is an exact decimal number: unscaled / 10^scale.
+// An amount is an exact decimal number: unscaled / 10^scale. It reads sums of reports,
+// which have more digits than internal/focus takes of one row.
 type amount struct {
 	unscaled big.Int
 	scale    int
