@@ -166,6 +166,7 @@ func TestCostsRefuseWhatTheyCannotPlace(t *testing.T) {
 		"no currency":           items(item("1.5", "")),
 		"another month":         items(strings.Replace(item("1", "USD"), "10-01", "09-01", 1)),
 		"an absurd exponent":    items(item("1e999999999", "USD")),
+		"a long exponent":       items(item("1e99999", "USD")),
 		"an amount without end": items(item(strings.Repeat("9", 5000), "USD")),
 	} {
 		t.Run(name, func(t *testing.T) {
