@@ -95,9 +95,7 @@ func (b *mailbox) deliver(ctx context.Context, m Message) (Answer, error) {
 	a := Answer{Host: b.address()}
 	ctx, cancel := context.WithTimeout(ctx, mailIn)
 	defer cancel()
-	var line wire
-	defer line.close()
-	client, err := b.client(ctx, &line)
+	client, err := b.client(ctx)
 	if err != nil {
 		return a, b.failed(err)
 	}
@@ -128,7 +126,7 @@ func (b *mailbox) deliver(ctx context.Context, m Message) (Answer, error) {
 	}
 }
 
-func (b *mailbox) client(ctx context.Context, line *wire) (*mail.Client, error) {
+func (b *mailbox) client(ctx context.Context) (*mail.Client, error) {
 	policy := mail.TLSMandatory
 	if b.Security == Plain {
 		policy = mail.NoTLS
@@ -137,7 +135,7 @@ func (b *mailbox) client(ctx context.Context, line *wire) (*mail.Client, error) 
 		mail.WithPort(b.Port), mail.WithTimeout(mailIn), mail.WithTLSPolicy(policy), mail.WithTLSConfig(b.trust), mail.WithoutNoop(),
 		// Its own context ends with the dial.
 		mail.WithDialContextFunc(func(_ context.Context, network, address string) (net.Conn, error) {
-			return line.dial(ctx, network, address, b)
+			return b.dial(ctx, network, address)
 		}),
 	}
 	if b.Security == Implicit {
@@ -150,31 +148,19 @@ func (b *mailbox) client(ctx context.Context, line *wire) (*mail.Client, error) 
 	return mail.NewClient(b.Host, options...)
 }
 
-// A wire is the connection of one delivery. The library leaves it open where the
-// begin of a session fails, and sees the end of a context only while it dials.
-type wire struct {
-	conn net.Conn
-	stop func() bool
-}
-
-func (w *wire) dial(ctx context.Context, network, address string, b *mailbox) (net.Conn, error) {
+// dial makes a connection that ends with the delivery: the library leaves it open where
+// the begin of a session fails, and sees the end of a context only while it dials.
+func (b *mailbox) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	w.conn, w.stop = conn, context.AfterFunc(ctx, func() { conn.Close() })
+	context.AfterFunc(ctx, func() { conn.Close() })
 	if b.Security != Implicit {
 		return conn, nil
 	}
 	secure := tls.Client(conn, b.trust)
 	return secure, secure.HandshakeContext(ctx)
-}
-
-func (w *wire) close() {
-	if w.conn != nil {
-		w.stop()
-		w.conn.Close()
-	}
 }
 
 func (b *mailbox) letter(m Message, to string) (*mail.Msg, error) {

@@ -109,6 +109,9 @@ func TestThePasswordIsInNoOutput(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("Test = %v, want %q in one line", err, tt.want)
 			}
+			if pause := notify.TestingOnlyRetryAfter(err); (pause > 5*time.Minute) != strings.Contains(name, "wrong password") {
+				t.Errorf("the next try comes after %v: a password that is refused is tried seldom, and nothing else", pause)
+			}
 			n.Raise(fails(notify.Scan))
 			until(t, "the log says it", func() bool { return strings.Contains(lines.String(), "the e-mail cannot be delivered") })
 			n.Close()
