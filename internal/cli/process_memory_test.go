@@ -1,7 +1,9 @@
 package cli_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,8 +23,11 @@ func TestMemoryIsBoundedWhateverTheSize(t *testing.T) {
 		"FOCUS_ADVANCED_CHUNK_SIZE_BYTES=8388608", "FOCUS_AGENT_MAX_CONCURRENT_TRANSFERS=8")
 	program := build(t)
 	l.add(1, 1, 300<<20)
-	for id := range 4 {
-		l.add(1, id+2, 40<<20)
+	for id := range 4 { // two of them are reports, which are read for their statistics
+		name, _ := l.add(1, id+2, 40<<20)
+		if id%2 == 0 {
+			l.sim.Source.Add(simulator.Object{Name: name, Content: manyReports(40 << 20)})
+		}
 	}
 	l.sim.Source.Reports() // the simulator's own sums take their time before the clock runs
 	// A destination that lags is what fills the buffers.
@@ -40,6 +45,32 @@ func TestMemoryIsBoundedWhateverTheSize(t *testing.T) {
 	}
 	l.mustBeRight()
 	l.mustHaveCommittedOnce()
+}
+
+// reports is the same report again and again, as members of one gzip file.
+type reports struct {
+	one   []byte
+	times int64
+}
+
+func manyReports(size int64) simulator.Content {
+	one, err := io.ReadAll(simulator.FocusReport(1, time.Now(), 5000).Open(0))
+	if err != nil {
+		panic(err) // unreachable: it is made in memory
+	}
+	return reports{one, size/int64(len(one)) + 1}
+}
+
+func (r reports) Size() int64 { return r.times * int64(len(r.one)) }
+
+func (r reports) Open(offset int64) io.Reader {
+	var all []io.Reader
+	for range r.times {
+		all = append(all, bytes.NewReader(r.one))
+	}
+	body := io.MultiReader(all...)
+	io.CopyN(io.Discard, body, offset)
+	return body
 }
 
 // build makes the program as it is delivered.
