@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"oracle-focus-agent/messages"
@@ -75,6 +76,7 @@ type Copier struct {
 
 	success stamp // of the last commit
 	denied  stamp // HEAD was refused: it is not asked again for a while
+	atWork  atomic.Int64
 }
 
 // Retry says how long a failed file rests before its next attempt.
@@ -160,6 +162,9 @@ func (c *Copier) crew(ctx, work context.Context) {
 	}
 }
 
+// AtWork is how many messages are held now, also of files of which no byte moves yet.
+func (c *Copier) AtWork() int { return int(c.atWork.Load()) }
+
 // slot handles one message after the other.
 func (c *Copier) slot(ctx, work context.Context, crew *crew, number int) {
 	alive := c.pulse(number)
@@ -185,7 +190,9 @@ func (c *Copier) slot(ctx, work context.Context, crew *crew, number int) {
 			c.rest(ctx, jitter(2*time.Second))
 		case d != nil:
 			pass.used = true
+			c.atWork.Add(1)
 			c.handle(work, d, alive)
+			c.atWork.Add(-1)
 		}
 		c.Gate.leave(pass)
 	}

@@ -325,3 +325,46 @@ func TestAnAgentThatHangsIsNotWaitedForInSilence(t *testing.T) {
 		t.Errorf("Ask = %v, want that the agent does not answer, and why", err)
 	}
 }
+
+// A sync over what somebody else finds, of a route that may be paused.
+func TestASyncDoesNotWaitForAnOperator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		paused := errors.New("paused by ann")
+		for _, c := range []struct {
+			name    string
+			pending int
+			until   time.Duration // when the pause begins
+			want    error
+		}{
+			{"paused, and something is left", 1, 0, paused},
+			{"paused later", 1, 20 * time.Second, paused},
+			{"paused, and nothing is left", 0, 0, nil},
+		} {
+			began, finds := time.Now(), 0
+			s := &agent.Sync{
+				Scanner: scanner.Scanner{Route: "main", Log: slog.New(slog.DiscardHandler)},
+				Watch:   func(ctx context.Context, _ func(string, messages.Record)) { <-ctx.Done() },
+				Find: func(_ context.Context, found func(scanner.Outcome)) (scanner.Stats, error) {
+					finds++
+					for range c.pending {
+						found(scanner.Outcome{Object: messages.Object{Name: "a"}, Report: messages.Report{Day: "2026-11-01", Basename: "a"}, Finding: scanner.Published})
+					}
+					return scanner.Stats{}, nil
+				},
+				Paused: func(context.Context) error {
+					if time.Since(began) >= c.until {
+						return paused
+					}
+					return nil
+				},
+			}
+			sum, err := s.Run(t.Context())
+			if !errors.Is(err, c.want) || sum.Discovered != c.pending || sum.Failed != c.pending || finds != 1 {
+				t.Errorf("%s: %+v, %v after %d finds", c.name, sum, err, finds)
+			}
+			if took := time.Since(began); took > c.until+10*time.Second {
+				t.Errorf("%s: it took %v", c.name, took)
+			}
+		}
+	})
+}

@@ -39,6 +39,8 @@ type Status struct {
 	Paused *messages.Pause `json:"paused,omitempty"`
 	// Since is the first report day that the agent is responsible for.
 	Since messages.Day `json:"since,omitempty"`
+	// Ranges are days before Since that backfills made it responsible for, too.
+	Ranges []messages.Range `json:"ranges,omitempty"`
 	// SinceSet tells that the operator chose that day.
 	SinceSet bool      `json:"since_set"`
 	LastScan *Scan     `json:"last_scan,omitempty"`
@@ -46,7 +48,10 @@ type Status struct {
 	// LastSuccess is the end of the last complete scan.
 	LastSuccess time.Time  `json:"last_success,omitzero"`
 	InFlight    []Transfer `json:"in_flight"`
-	LastCopied  *Transfer  `json:"last_copied,omitempty"`
+	// AtWork is how many files are held, those in flight and those whose source is still
+	// being opened.
+	AtWork     int       `json:"at_work"`
+	LastCopied *Transfer `json:"last_copied,omitempty"`
 	// ReportDays is how the days of the last complete scan stand.
 	ReportDays *ReportDays `json:"report_days,omitempty"`
 	// Newest is the report of the latest day that is known to be at the destination.
@@ -275,11 +280,11 @@ func (b *Board) Verified(v messages.Verification) {
 	b.status.Verification = &v
 }
 
-// Since takes the begin of responsibility.
-func (b *Board) Since(d messages.Day) {
+// Responsible takes the report days that the agent is responsible for.
+func (b *Board) Responsible(since messages.Day, ranges []messages.Range) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.status.Since = d
+	b.status.Since, b.status.Ranges = since, ranges
 }
 
 // Paused takes that the route was paused or, by nil, resumed, and reports whether that

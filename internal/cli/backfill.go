@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -183,6 +184,9 @@ func (a *app) watchQueue(ctx context.Context, cfg *config.Config, o backfillOpti
 }
 
 func (a *app) backfillAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, o backfillOptions, request backfillRequest) error {
+	if _, missing := os.Stat(cfg.StoreDir()); o.dryRun && cfg.Embedded() && missing != nil {
+		return a.backfillFresh(ctx, cfg, naming, o, request)
+	}
 	c := change{dryRun: o.dryRun}
 	return a.alone(ctx, cfg, naming, "backfill", c, func(r *route, begin func() *progress) error {
 		p, err := r.preview(ctx, request)
@@ -219,6 +223,26 @@ func (a *app) backfillAlone(ctx context.Context, cfg *config.Config, naming mess
 		done.Copied = &sum
 		return a.closeBackfill(o, done, errText(err), exitOf(sum, err))
 	})
+}
+
+// backfillFresh previews where the embedded queue was never started: against an empty
+// ledger, instead of making one.
+func (a *app) backfillFresh(ctx context.Context, cfg *config.Config, naming messages.Naming, o backfillOptions, request backfillRequest) (err error) {
+	r := &route{cfg: cfg, naming: naming, log: quietLog()}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.expectLedger(ctx, &change{}); err != nil {
+		return err
+	}
+	if err := r.openSides(ctx); err != nil {
+		return err
+	}
+	s := scanner.Scanner{Lister: r.source, Ledger: empty{}, Marks: empty{}, Route: cfg.OCI.Name, Rules: r.rules()}
+	p, err := previewOf(ctx, s, request, cfg.Agent.MaxConcurrentTransfers)
+	if err != nil {
+		return err
+	}
+	_, err = a.agree(ctx, o, p)
+	return err
 }
 
 func (a *app) closeBackfill(o backfillOptions, done backfilled, problem string, exit int) error {
@@ -266,16 +290,19 @@ func (r *route) queueBackfill(ctx context.Context, b backfillRequest) (*scanner.
 	return &st, err
 }
 
-// preview tells what a backfill would do. It goes through the same code with a publisher
-// and marks that change nothing.
 func (r *route) preview(ctx context.Context, b backfillRequest) (*preview, error) {
-	s := r.scanner()
-	p := newPreview(b, r.cfg.Agent.MaxConcurrentTransfers)
+	return previewOf(ctx, r.scanner(), b, r.cfg.Agent.MaxConcurrentTransfers)
+}
+
+// previewOf tells what a backfill would do. It goes through the same code with a
+// publisher and marks that change nothing.
+func previewOf(ctx context.Context, s scanner.Scanner, b backfillRequest, slots int) (*preview, error) {
+	p := newPreview(b, slots)
 	s.Publisher, s.Marks, s.Observe, s.Log, s.Forgetter = nothing{}, readOnly{s.Marks}, p.add, quietLog(), nil
 	if _, err := s.Backfill(ctx, b.Days, b.All); err != nil {
 		return nil, err
 	}
-	return p, p.learn(ctx, r.ledger)
+	return p, p.learn(ctx, s.Ledger)
 }
 
 func (g *running) answerPreview(ctx context.Context, body []byte) (any, error) {
@@ -297,6 +324,7 @@ func (g *running) answerBackfill(ctx context.Context, body []byte) (any, error) 
 			return nil, err
 		}
 		g.note(ctx)
+		g.learn(ctx)
 		return backfillAnswer{Queued: st}, nil
 	}
 	if err := g.audit(ctx, b.action()); err != nil {
@@ -308,6 +336,7 @@ func (g *running) answerBackfill(ctx context.Context, body []byte) (any, error) 
 	defer g.follow(s)()
 	sum, err := s.Run(ctx)
 	g.note(context.WithoutCancel(ctx))
+	g.learn(context.WithoutCancel(ctx))
 	if errors.Is(err, context.Canceled) { // whoever asked would not be there to read it
 		err = errors.New("the agent was stopped before the backfill ended; what was found stays queued")
 	}

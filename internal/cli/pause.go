@@ -112,7 +112,8 @@ func (a *app) resume(ctx context.Context, asJSON bool) error {
 	return nil
 }
 
-// settled counts the files in flight, and with wait returns when there are none.
+// settled counts the files in flight, and with wait returns when there are none. It looks
+// twice: the queue may have lent a message a moment before the pause.
 func (a *app) settled(ctx context.Context, wait bool) (int, error) {
 	cfg, err := a.read(config.Options{Incomplete: true})
 	if err != nil {
@@ -120,12 +121,15 @@ func (a *app) settled(ctx context.Context, wait bool) (int, error) {
 	}
 	tick := time.NewTicker(300 * time.Millisecond)
 	defer tick.Stop()
-	for said := 0; ; {
+	for said, idle := 0, 0; ; {
 		n, err := filesInFlight(ctx, cfg)
-		if err != nil || n == 0 || !wait {
+		if n > 0 {
+			idle = 0
+		}
+		if idle++; err != nil || n == 0 && idle > 1 || !wait {
 			return n, err
 		}
-		if n != said && !a.quiet {
+		if n > 0 && n != said && !a.quiet {
 			fmt.Fprintf(a.env.Stderr, "%s in flight\n", counted(n, "file"))
 			said = n
 		}
@@ -153,7 +157,7 @@ func filesInFlight(ctx context.Context, cfg *config.Config) (n int, err error) {
 	}
 	for _, s := range all {
 		if s.Running && (s.Route == cfg.OCI.Name || s.Route == "") {
-			n += len(s.InFlight)
+			n += max(s.AtWork, len(s.InFlight))
 		}
 	}
 	return n, nil

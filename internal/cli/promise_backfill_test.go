@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -88,11 +89,23 @@ func TestALedgerThatIsBegunAnewIsResponsibleForTheDaysOfBackfills(t *testing.T) 
 	t.Parallel()
 	w := newWorld(t, simulator.Options{}, "FOCUS_AGENT_LOOKBACK_DAYS=5")
 	w.add(object(1, "fresh.csv.gz", 500), object(20, "old.csv.gz", 500))
+	w.run(t, "backfill", "--from", daysAgo(25), "--to", daysAgo(18), "--dry-run").want(t, 0)
+	if _, err := os.Stat(w.dir); !os.IsNotExist(err) {
+		t.Errorf("a preview has made the state directory: %v", err)
+	}
 	w.sync(t, 0)
 	w.run(t, "backfill", "--from", daysAgo(25), "--to", daysAgo(18), "--yes").want(t, 0)
 	note := w.readMarks(t)
 	w.loseQueue(t)
 	w.run(t, "sync").want(t, 2)
+	w.run(t, "state", "rebuild", "--yes").want(t, 0)
+	before := len(w.S3.History())
+	w.changeMarks(t, func(m *messages.Marks) { m.Swept = m.Swept.Add(-25 * time.Hour) })
+	w.sync(t, 0)
+	if m := w.readMarks(t); !slices.Equal(m.Ranges, note.Ranges) || len(w.S3.History()) != before {
+		t.Errorf("after a rebuild the marks are %+v, and %d files were sent again", m, len(w.S3.History())-before)
+	}
+	w.loseQueue(t)
 	w.sync(t, 0, "--resend")
 	if m := w.readMarks(t); !slices.Equal(m.Ranges, note.Ranges) || len(m.Ranges) != 1 {
 		t.Errorf("the new marks are %+v, want the ranges of %+v", m, note)
@@ -180,5 +193,49 @@ func TestAPausedRouteCopiesNothingAndSaysWhy(t *testing.T) {
 	w.run(t, "state", "import", file, "--yes").want(t, 0)
 	if got := len(w.audited(t)); got != 3 {
 		t.Errorf("the trail has %d actions after a restore, want 3", got)
+	}
+}
+
+// What is in flight when a pause begins is finished, and --wait waits for that, also
+// where no byte has moved yet.
+func TestAPauseWaitsForWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{})
+	slow := object(1, "slow.csv.gz", 500)
+	release := w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "slow", Do: simulator.Stall(0, nil)})
+	w.add(slow)
+	agent := w.start(t, "run")
+	eventually(t, "the agent works on the slow file", func() bool { return w.OCI.Requests()["GetObject"] > 0 })
+	pause := make(chan result, 1)
+	go func() { pause <- w.run(t, "pause", "--reason", "a test", "--wait") }()
+	eventually(t, "the agent is paused", func() bool { return strings.Contains(w.run(t, "status").stdout, "PAUSED") })
+	if len(pause) > 0 {
+		t.Error("pause --wait ended while a file was in flight")
+	}
+	release()
+	if r := <-pause; r.code != 0 || !strings.Contains(r.stderr, "1 file in flight") {
+		t.Errorf("pause --wait = %+v", r)
+	}
+	w.check(t)
+	agent.stop().want(t, 0)
+}
+
+// Over a NATS of its own, one pause holds the copiers of every process.
+func TestAPauseHoldsTheCopiersOfEveryHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{}, "FOCUS_NATS_SERVICE=false")
+	w.external(t)
+	w.add(object(1, "a.csv.gz", 500))
+	w.run(t, "pause", "--reason", "a test").want(t, 0)
+	copier := w.start(t, "copier")
+	w.sync(t, 1) // it queues, and it copies as little as the copier
+	if got := len(w.S3.History()); got != 0 {
+		t.Errorf("%d files were copied while paused", got)
+	}
+	w.run(t, "resume").want(t, 0)
+	w.sync(t, 0)
+	w.check(t)
+	if log := copier.stop().want(t, 0).stderr; !strings.Contains(log, "paused: no file is taken") {
+		t.Error("the log of the copier does not tell of the pause")
 	}
 }

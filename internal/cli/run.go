@@ -230,6 +230,7 @@ func (g *running) scanRound(ctx, work context.Context) {
 		g.scanned(st, err)
 		if err == nil {
 			g.keep(ctx)
+			g.learn(ctx)
 			g.verifyBeside(work)
 		}
 		g.monitor.lookAtUploads(ctx, g.ledger, g.log)
@@ -349,7 +350,6 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 	var roles sync.WaitGroup
 	roles.Go(func() { g.scan(ctx) })
 	roles.Go(func() { g.copy(ctx) })
-	roles.Go(func() { g.learnSince(ctx) })
 	roles.Go(func() { g.followPause(ctx, "run") })
 	roles.Go(func() { g.reloads(ctx, a, hup) })
 	roles.Go(func() { displaced = g.guard(ctx, stop) })
@@ -373,19 +373,11 @@ func (g *running) firstPlan(ctx context.Context, a *app) {
 	fmt.Fprint(a.env.Stderr, p.text())
 }
 
-// learnSince shows the begin of responsibility once the first scan has set it.
-func (g *running) learnSince(ctx context.Context) {
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		if m, _, err := g.readMarks(ctx); err == nil && m != nil && m.Since != "" {
-			g.board.Since(m.Since)
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+// learn shows which report days the installation is responsible for, once a scan or a
+// backfill has set that.
+func (g *running) learn(ctx context.Context) {
+	if m, _, err := g.readMarks(ctx); err == nil && m != nil {
+		g.board.Responsible(m.Since, m.Ranges)
 	}
 }
 
@@ -412,6 +404,7 @@ func requests() map[string]func(*running, context.Context, []byte) (any, error) 
 
 func (g *running) status(ctx context.Context) agent.Status {
 	s := g.board.Status()
+	s.AtWork = g.copies.AtWork()
 	q, err := g.conn.Status(ctx, g.assets)
 	s.Queue = queueOf(q)
 	if err != nil {

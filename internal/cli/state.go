@@ -202,7 +202,8 @@ func (r *route) settle(ctx context.Context, dryRun bool) (err error) {
 	return err
 }
 
-// lookThrough tells what a scan from a day on finds, and changes nothing.
+// lookThrough tells what a scan from a day on finds, and then of the days of backfills
+// before, and changes nothing.
 func (r *route) lookThrough(ctx context.Context, from messages.Day, each func(scanner.Outcome)) error {
 	s := scanner.Scanner{
 		Lister: r.source, Ledger: empty{}, Marks: empty{}, Publisher: nothing{},
@@ -211,8 +212,35 @@ func (r *route) lookThrough(ctx context.Context, from messages.Day, each func(sc
 	if r.ledger != nil {
 		s.Ledger = r.ledger
 	}
-	_, err := s.Scan(ctx)
-	return err
+	if _, err := s.Scan(ctx); err != nil {
+		return err
+	}
+	ranges, err := r.ranges(ctx)
+	if err != nil {
+		return err
+	}
+	for _, days := range messages.Join(ranges, from) {
+		if _, err := s.Backfill(ctx, days, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ranges are the days that backfills made the installation responsible for, as far as
+// the ledger or the note of an earlier one tells.
+func (r *route) ranges(ctx context.Context) (all []messages.Range, err error) {
+	if r.known != nil {
+		all = append(all, r.known.Ranges...)
+	}
+	if r.ledger == nil {
+		return all, nil
+	}
+	m, _, err := r.readMarks(ctx)
+	if err == nil && m != nil {
+		all = append(all, m.Ranges...)
+	}
+	return all, err
 }
 
 // fill writes what is known of the files of a ledger that will be responsible from

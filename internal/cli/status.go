@@ -136,6 +136,9 @@ func printStatus(out io.Writer, s agent.Status) error {
 	if s.Since != "" {
 		row("responsible", "from %s on%s", s.Since, unknownHistory(s))
 	}
+	for _, r := range s.Ranges {
+		row("", "and, by backfill, %s", r)
+	}
 	if sc := s.LastScan; sc != nil {
 		row("last scan", "%s: %d discovered, %d queued, %d done%s, %d failed", when(sc.Started), sc.Discovered, sc.Published+sc.Queued, sc.Done, inherited(sc.Inherited), sc.Failed)
 		if sc.Error != "" {
