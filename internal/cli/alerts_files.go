@@ -161,9 +161,14 @@ func (al *alerts) deadFailure(class messages.Class, fresh []string) notify.Failu
 		f.Remedy = "decide: `oracle-focus-agent failed retry NAME` sends the new version, `oracle-focus-agent failed discard NAME` keeps the old one"
 		one, many = "a delivered file has other bytes now and waits for a decision", "delivered files have other bytes now and wait for a decision"
 	}
-	if f.Text = fmt.Sprintf("%d %s, %d in all (%s)", len(fresh), many, all, class); all == 1 {
-		f.Text = one + " (" + string(class) + ")"
+	what := one
+	if len(fresh) > 1 {
+		what = fmt.Sprintf("%d %s", len(fresh), many)
 	}
+	if all > 1 {
+		what += fmt.Sprintf(", %d in all", all)
+	}
+	f.Text = what + " (" + string(class) + ")"
 	return f
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/internal/notify"
 	"oracle-focus-agent/internal/simulator"
 	"oracle-focus-agent/messages"
@@ -297,7 +298,9 @@ func TestTheDigestOfADayIsToldOnce(t *testing.T) {
 		}
 	}
 	run(1, 0)
-	w.note(t, messages.DigestNote{Until: time.Now().UTC().AddDate(0, 0, -2)})
+	conn, done := w.queue(t)
+	theDayBefore(t, conn)
+	done()
 	run(2, 1)
 	run(3, 1)
 	m := p.digests()[0]
@@ -317,11 +320,33 @@ func (p *pager) digests() (all []notify.Message) {
 	return all
 }
 
-// note writes which digest was told last.
-func (w *world) note(t *testing.T, n messages.DigestNote) {
+// Of two scanners one tells it.
+func TestTheDigestOfADayIsToldByOneScanner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{})
+	p := w.pager(t)
+	w.set("FOCUS_ALERTS_DIGEST_AT", "00:00")
+	server := w.external(t)
+	w.run(t, "setup").want(t, 0)
+	conn, err := nats.Connect(t.Context(), nats.Options{Name: "test", URLs: []string{server.Running().ClientURL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theDayBefore(t, conn)
+	conn.Close()
+	one, other := w.start(t, "scanner"), w.start(t, "scanner")
+	eventually(t, "both have scanned, and one told", func() bool { _, pings := p.told(); return pings == 2 && len(p.digests()) > 0 })
+	one.stop().want(t, 0)
+	other.stop().want(t, 0)
+	if n := len(p.digests()); n != 1 {
+		t.Errorf("the digest was told %d times", n)
+	}
+}
+
+// theDayBefore says that the digest before that of yesterday was told last.
+func theDayBefore(t *testing.T, conn *nats.Conn) {
 	t.Helper()
-	conn, done := w.queue(t)
-	defer done()
+	n := messages.DigestNote{Until: time.Now().UTC().AddDate(0, 0, -2)}
 	ledger := ledgerOf(t, conn)
 	_, revision, err := ledger.Read(t.Context(), messages.DigestKey("main"))
 	if err != nil {
