@@ -133,6 +133,10 @@ func TestWhatVariesIsToleratedAsFarAsItVaries(t *testing.T) {
 	if d := b.Days(day, day)[0]; d.State != report.Complete {
 		t.Errorf("with 4 files: %s: %s", d.State, d.Why)
 	}
+	b.Now = start(day).Add(59 * time.Hour) // before the last one is usually there, it takes what is usual
+	if d := b.Days(day, day)[0]; d.State != report.Partial {
+		t.Errorf("with 4 files, early: %s: %s", d.State, d.Why)
+	}
 }
 
 // genFiles draws the files of a day, in any state.

@@ -22,13 +22,15 @@ func october() []report.Evidence {
 	changed := counted(delivered(listed("2026-10-12", 5, 6)), 7, sum("2026-10", "USD", "3"))
 	changed.Record.Copy.At = time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 	changed.Record.Copy.Replaced = &messages.Earlier{Size: 900, CRC32C: "old", At: start("2026-10-13"), Statistics: &messages.Statistics{Gzip: messages.GzipValid, Sums: []messages.Sum{sum("2026-10", "USD", "2")}}}
+	soon := counted(delivered(listed("2026-10-13", 11, 6)), 0) // replaced before the close
+	soon.Record.Copy.Replaced = &messages.Earlier{Size: 900, CRC32C: "old", At: start("2026-10-13")}
 	skipped := counted(delivered(listed("2026-10-15", 6, 6)), 1)
 	skipped.Record.Copy.Statistics.Skipped = "the parser fell behind"
 	return []report.Evidence{
 		counted(delivered(listed("2026-09-29", 1, 6)), 9, sum("2026-09", "USD", "100")),
 		counted(delivered(listed("2026-10-01", 2, 6)), 10, sum("2026-09", "USD", "7"), sum("2026-10", "USD", "1.10"), sum("2026-10", "EUR", "0.000000001")),
 		counted(delivered(listed("2026-10-31", 3, 6)), 20, sum("2026-10", "USD", "-0.1"), sum("2026-11", "USD", "50")),
-		late, changed, skipped,
+		late, changed, soon, skipped,
 		counted(delivered(listed("2026-11-01", 7, 6)), 3, sum("2026-10", "USD", "0.75"), sum("2026-11", "USD", "9")),
 		counted(delivered(listed("2026-11-02", 8, 6)), 3, sum("2026-11", "USD", "9")),
 		delivered(listed("2026-11-03", 9, 6)),
@@ -55,7 +57,7 @@ func TestAStatementSumsTheBillingPeriodAndNamesWhatItLeavesOut(t *testing.T) {
 	if want := []string{"focus/2026-10-15_0000000000000006-00001.csv.gz"}; !slices.Equal(s.Uncounted, want) {
 		t.Errorf("not counted: %v, want %v", s.Uncounted, want)
 	}
-	if s.Delivered != 6 || s.Late != 2 || s.Corrections != 2 || s.CorrectionsLate != 2 || s.Rows != 42 || !s.Closed || s.Unproven != 0 {
+	if s.Delivered != 7 || s.Late != 2 || s.Corrections != 2 || s.CorrectionsLate != 2 || s.Rows != 42 || !s.Closed || s.Unproven != 0 {
 		t.Errorf("statement: %+v", s)
 	}
 	if len(s.Undelivered) != 1 || s.Undelivered[0].Day != "2026-10-20" || s.Delivers() {
@@ -111,7 +113,7 @@ func TestAStatementClaimsNoMoreThanItKnows(t *testing.T) {
 	}{
 		"1 file delivered, and none is missing.":                 {report.FromListing, october()[1:2]},
 		"1 file delivered; whether one is missing is NOT KNOWN.": {report.FromLedger, october()[1:2]},
-		"6 files delivered, and 1 NOT DELIVERED.":                {report.FromListing, october()},
+		"7 files delivered, and 1 NOT DELIVERED.":                {report.FromListing, october()},
 	} {
 		s := account(c.evidence)
 		s.Basis = c.basis
