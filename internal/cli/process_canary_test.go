@@ -339,6 +339,8 @@ func TestNoCommandTellsASecret(t *testing.T) {
 	c.http()
 	for _, args := range [][]string{
 		{"status"}, {"status", "--json"}, {"sync", "--json"}, {"failed", "list", "--json"}, {"failed", "retry", "--all", "--yes", "--no-wait"}, {"failed", "show", "x"}, {"audit"}, {"healthcheck"},
+		{"verify", "--json", "--repair"}, {"report"}, {"report", "-o", "html"}, {"pause", "--reason", "x"}, {"status"}, {"resume"},
+		{"backfill", "--from", "2026-01-01", "--to", "2026-01-02", "--dry-run"}, {"failed", "discard", "--all", "--reason", "x", "--yes"},
 		{"state", "export", "-o", export}, {"state", "export", "--format", "python", "-o", python},
 		{"version", "--check"}, {"support-bundle", "-o", filepath.Join(c.out, "running.tar.gz")}, {"start"}, {"run"}, {"stop"},
 	} {
@@ -360,6 +362,7 @@ func TestNoCommandTellsASecret(t *testing.T) {
 		{"config", "env"}, {"config", "env", "--dotenv"}, {"config", "env", "--json"}, {"config", "schema"}, {"config", "init", "--oci-bucket", "x", "--s3-bucket-path", "s3://x/y", "--config", filepath.Join(c.out, "config.yaml")},
 		{"state", "import", export, "--dry-run"}, {"state", "import", python, "--yes"}, {"state", "rebuild", "--yes"},
 		{"setup", "--nats-config", filepath.Join(c.out, "nats")}, {"setup"}, {"scanner"}, {"copier"}, {"status"}, {"stop"}, {"healthcheck"},
+		{"verify"}, {"report", "--json"}, {"completion"},
 		{"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"}, {"completion", "powershell"}, {"help"}, {"help", "run"}, {"version"}, {"support-bundle", "-o", filepath.Join(c.out, "stopped.tar.gz")}, {"man", filepath.Join(c.out, "man")},
 		{"alerts"}, {"config"}, {"failed"}, {"state"}, {"simulator", "add"}, {"simulator", "check"}, {"simulator", "--identity-only", "--dir", filepath.Join(c.out, "simulator")},
 	} {
