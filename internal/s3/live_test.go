@@ -249,28 +249,30 @@ func TestNothingIsWrittenWithoutConsent(t *testing.T) {
 
 // TestAnEndedLiveTestLeavesNothingBehind: a signal at any request of it.
 func TestAnEndedLiveTestLeavesNothingBehind(t *testing.T) {
+	w := newWorld(t, simulator.AllowAll)
+	var left atomic.Int32 // requests until the signal
+	var end context.CancelFunc
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if left.Add(-1) == 0 {
+			end()
+		}
+		w.S3.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(server.Close)
+	o := w.options
+	o.Endpoint = server.URL
+	c := open(t, o)
+	t.Cleanup(c.Close)
 	for n := int32(1); ; n++ {
-		w := newWorld(t, simulator.AllowAll)
 		ctx, cancel := context.WithCancel(t.Context())
-		var count atomic.Int32
-		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if count.Add(1) == n {
-				cancel()
-			}
-			w.S3.ServeHTTP(rw, r)
-		}))
-		o := w.options
-		o.Endpoint = server.URL
-		c := open(t, o)
+		left.Store(n)
+		end = cancel
 		results, err := live.Run(ctx, c.LiveSteps(s3.LivePlace{Prefix: livePrefix, Ours: func(string) bool { return true }}),
 			func(context.Context, live.Step) (bool, error) { return true, nil }, nil)
-		c.Close()
-		server.Close()
 		cancel()
-		if left := (live.Report{Steps: results}).LeftBehind(); len(left)+len(w.S3.Objects())+len(w.S3.OpenUploads()) > 0 {
-			t.Errorf("ended at request %d: left behind %v; there are %d objects and %d uploads", n, left, len(w.S3.Objects()), len(w.S3.OpenUploads()))
+		if behind := (live.Report{Steps: results}).LeftBehind(); len(behind)+len(w.S3.Objects())+len(w.S3.OpenUploads()) > 0 {
+			t.Errorf("ended at request %d: left behind %v; there are %d objects and %d uploads", n, behind, len(w.S3.Objects()), len(w.S3.OpenUploads()))
 		}
-		w.Close()
 		if err == nil {
 			if n < 20 {
 				t.Errorf("only %d requests", n)
