@@ -219,25 +219,25 @@ func TestSumsAreExact(t *testing.T) {
 func TestAPartOfTheCostsIsNeverCalledTheWhole(t *testing.T) {
 	const good = "USD,2026-11-01T00:00Z,1,2,,,,,,"
 	for bad, want := range map[string]string{
-		"USD,2026-11-01T00:00Z,1e999999999,1,,,,,,":                       "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z,1,1e-999999999,,,,,,":                      "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z," + strings.Repeat("9", 39) + ",1,,,,,,":   "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z,1," + strings.Repeat("0", 5000) + ",,,,,,": "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z,NaN,1,,,,,,":                               "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z,\"1,5\",1,,,,,,":                           "have a cost that is no decimal number",
-		"USD,November,1,1,,,,,,":                                          "have a begin of the billing period that is no time",
-		"USD,2026-13-01T00:00Z,1,1,,,,,,":                                 "have a begin of the billing period that is no time",
-		",2026-11-01T00:00Z,1,1,,,,,,":                                    "have no currency",
-		"\"US,Dollar that has no code\",2026-11-01T00:00Z,1,1,,,,,,":      "have no currency",
-		"USD,2026-11-01T00:00Z,0x10,1,,,,,,":                              "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z,.,1,,,,,,":                                 "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z,1e,1,,,,,,":                                "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z,1_000,1,,,,,,":                             "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z,1 ,1,,,,,,":                                "have a cost that is no decimal number",
-		"USD,2026-11-01T00:00Z,--1,1,,,,,,":                               "have a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,1e999999999,1,,,,,,":                       "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,1,1e-999999999,,,,,,":                      "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z," + strings.Repeat("9", 39) + ",1,,,,,,":   "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,1," + strings.Repeat("0", 5000) + ",,,,,,": "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,NaN,1,,,,,,":                               "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,\"1,5\",1,,,,,,":                           "has a cost that is no decimal number",
+		"USD,November,1,1,,,,,,":                                          "has a begin of the billing period that is no time",
+		"USD,2026-13-01T00:00Z,1,1,,,,,,":                                 "has a begin of the billing period that is no time",
+		",2026-11-01T00:00Z,1,1,,,,,,":                                    "has no currency",
+		"\"US,Dollar that has no code\",2026-11-01T00:00Z,1,1,,,,,,":      "has no currency",
+		"USD,2026-11-01T00:00Z,0x10,1,,,,,,":                              "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,.,1,,,,,,":                                 "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,1e,1,,,,,,":                                "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,1_000,1,,,,,,":                             "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,1 ,1,,,,,,":                                "has a cost that is no decimal number",
+		"USD,2026-11-01T00:00Z,--1,1,,,,,,":                               "has a cost that is no decimal number",
 	} {
 		s := rows(good, bad, good)
-		if s.Rows != 3 || s.Complete() || s.Skipped != "1 rows were not summed" || !slices.Contains(s.Problems, "1 rows, the first of them row 2, "+want) {
+		if s.Rows != 3 || s.Complete() || s.Skipped != "one row was not summed" || !slices.Contains(s.Problems, "row 2 "+want) {
 			t.Errorf("%.60s: %+v", bad, s)
 		}
 		if want := []messages.Sum{{Period: "2026-11", Currency: "USD", Billed: "2", Effective: "4"}}; !slices.Equal(s.Sums, want) {
@@ -298,7 +298,7 @@ func TestRowsAreWhatQuotesMakeThem(t *testing.T) {
 		"an empty quoted field":  {"\"\",\"\"\n", 1, nil},
 		"CR alone ends no row":   {"x,y\rz\n", 1, nil},
 		"too few, too many":      {"x\nx,y\nx,y,z\n", 3, []string{"2 rows, the first of them row 1, have not as many fields as the header"}},
-		"behind a closing quote": {"x,y\nx,\"y\"z\n", 2, []string{"1 rows, the first of them row 2, have something behind a closing quote"}},
+		"behind a closing quote": {"x,y\nx,\"y\"z\n", 2, []string{"row 2 has something behind a closing quote"}},
 		"open at the end":        {"x,y\nx,\"y\n", 2, []string{"it ends inside of a quoted field"}},
 	} {
 		s := inspect(zip("BilledCost,other\n" + c.text))
@@ -320,7 +320,7 @@ func TestTimesAndNames(t *testing.T) {
 	if s.Accounts != 2 || s.Services != 2 || s.Corrections != 1 || s.Rows != 3 || !s.Complete() {
 		t.Errorf("%+v", s)
 	}
-	if !slices.Equal(s.Problems, []string{"1 rows, the first of them row 3, have a begin or end of the charge period that is no time"}) {
+	if !slices.Equal(s.Problems, []string{"row 3 has a begin or end of the charge period that is no time"}) {
 		t.Errorf("%q", s.Problems)
 	}
 	var many []string

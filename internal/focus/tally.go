@@ -210,12 +210,19 @@ func (t *tally) oddities() {
 			noCurrency:  "no currency",
 			tooManySums: fmt.Sprintf("one pair of billing period and currency more than the %d that are summed", maxSums),
 		}[what]
-		t.problem(fmt.Sprintf("%d rows, the first of them row %d, have %s", o.rows, o.first, text))
+		if o.rows == 1 {
+			t.problem(fmt.Sprintf("row %d has %s", o.first, text))
+		} else {
+			t.problem(fmt.Sprintf("%d rows, the first of them row %d, have %s", o.rows, o.first, text))
+		}
 		if what >= noNumber {
 			unsummed += o.rows
 		}
 	}
-	if unsummed > 0 {
+	switch {
+	case unsummed == 1:
+		t.skip("one row was not summed")
+	case unsummed > 1:
 		t.skip(fmt.Sprintf("%d rows were not summed", unsummed))
 	}
 }
