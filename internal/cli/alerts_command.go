@@ -19,23 +19,35 @@ func (a *app) alertsCommand() *cobra.Command {
 		Use: "alerts", Short: "Try the ways by which somebody is told of failures", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // without it cobra takes any word for a call for help
 	}
-	cmd.AddCommand(&cobra.Command{
+	var asJSON bool
+	test := &cobra.Command{
 		Use: "test", Short: "Send a test message by every channel of alerts (exit 1: one was not taken)", Args: cobra.NoArgs,
 		Long: `Send a message that is marked as a test by every channel of alerts that is
 configured (webhook, e-mail, Slack, Teams), print what was answered and end with 0 or 1.
 The heartbeat is not pinged: that would report a scan that was not made.`,
 		Example: "  oracle-focus-agent alerts test --config config.yaml",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.alertsTest(cmd.Context()) },
-	})
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.alertsTest(cmd.Context(), asJSON) },
+	}
+	test.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	cmd.AddCommand(test)
 	return cmd
 }
 
-func (a *app) alertsTest(ctx context.Context) error {
+// A triedChannel is what came of a test message.
+type triedChannel struct {
+	Channel notify.Kind `json:"channel"`
+	Host    string      `json:"host,omitempty"`
+	Status  int         `json:"status,omitempty"` // of HTTP or SMTP
+	Text    string      `json:"text,omitempty"`
+	Error   string      `json:"error,omitempty"` // empty where it was taken
+}
+
+func (a *app) alertsTest(ctx context.Context, asJSON bool) error {
 	cfg, _, err := a.load()
 	if err != nil {
 		return err
 	}
-	if cfg.Alerts.HeartbeatURL.IsSet() {
+	if cfg.Alerts.HeartbeatURL.IsSet() && !asJSON {
 		a.line("-", "heartbeat", "not pinged by a test, which would report a scan that was not made; each complete scan of run or scanner pings it")
 	}
 	if !cfg.Alerts.Tells() {
@@ -46,20 +58,34 @@ func (a *app) alertsTest(ctx context.Context) error {
 		return err
 	}
 	defer n.Close()
-	code := exitOK
+	tried, code := []triedChannel{}, exitOK
 	for _, k := range n.Channels() {
 		answer, err := n.Test(ctx, k)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
-		case err != nil:
-			a.line("FAIL", string(k), err.Error())
+		}
+		if err != nil {
 			code = exitError
-		default:
-			a.line("ok", string(k), strings.TrimSpace(fmt.Sprintf("%s answered %d %s", answer.Host, answer.Status, answer.Text)))
+		}
+		tried = append(tried, triedChannel{k, answer.Host, answer.Status, answer.Text, errText(err)})
+		if !asJSON {
+			tried[len(tried)-1].print(a)
+		}
+	}
+	if asJSON {
+		if err := a.printJSON(tried); err != nil {
+			return err
 		}
 	}
 	return quietly(code)
+}
+
+func (c triedChannel) print(a *app) {
+	if c.Error != "" {
+		a.line("FAIL", string(c.Channel), c.Error)
+		return
+	}
+	a.line("ok", string(c.Channel), strings.TrimSpace(fmt.Sprintf("%s answered %d %s", c.Host, c.Status, c.Text)))
 }
 
 // channels says in `test` who would be told. Nobody is told by it.

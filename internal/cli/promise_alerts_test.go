@@ -266,6 +266,12 @@ func TestAlertsTestTriesEveryChannel(t *testing.T) {
 		}
 	}
 	r.keepsSecret(t)
+	var tried []struct{ Channel, Error string }
+	r = w.run(t, "alerts", "test", "--json").want(t, 1)
+	if err := json.Unmarshal([]byte(r.stdout), &tried); err != nil || len(tried) != 4 || tried[0].Channel != "webhook" || tried[0].Error != "" || tried[3].Error == "" {
+		t.Errorf("as JSON it says %+v, %v", tried, err)
+	}
+	r.keepsSecret(t)
 	before, _ := p.told()
 	r = w.run(t, "test").want(t, 0)
 	if !strings.Contains(r.stdout, "heartbeat, webhook, slack, teams, email (127.0.0.1:1, 2 recipients); a digest at 07:00 UTC; `alerts test` sends a message") {
