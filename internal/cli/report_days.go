@@ -59,12 +59,17 @@ func (b *dayBook) close(ctx context.Context, failed error) *agent.ReportDays {
 	if err != nil || marks == nil {
 		return nil
 	}
-	b.builder.Now, b.builder.Marks = time.Now().UTC(), *marks
+	return b.judge(time.Now().UTC(), *marks)
+}
+
+// judge says how the days stand that the scan went through.
+func (b *dayBook) judge(now time.Time, marks messages.Marks) *agent.ReportDays {
+	b.builder.Now, b.builder.Marks = now, marks
 	d := &agent.ReportDays{From: b.from, States: map[string]int{}}
 	for _, s := range report.States() {
 		d.States[string(s)] = 0
 	}
-	for _, day := range b.builder.Days(b.from, messages.DayOf(b.builder.Now)) {
+	for _, day := range b.builder.Days(b.from, messages.DayOf(now)) {
 		d.States[string(day.State)]++
 	}
 	return d

@@ -16,6 +16,7 @@ import (
 	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/report"
 	"oracle-focus-agent/messages"
+	"oracle-focus-agent/scanner"
 )
 
 // A shelf is a source and a ledger in memory.
@@ -174,6 +175,37 @@ func TestAPartOfAListingIsNone(t *testing.T) {
 	p, err := shelfSource(s, 0).page(t.Context(), reportRequest{From: today})
 	if err != nil || p.Unlisted == "" || p.Files != nil || p.Next != "" {
 		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// TestAScanJudgesTheDaysOfItsWindow: what a scan found of a day is all that counts; a
+// report that is too large is no complete day, and what a sweep finds of older days is
+// left out.
+func TestAScanJudgesTheDaysOfItsWindow(t *testing.T) {
+	r := shelfSource(shelf{}, 0).route
+	r.cfg.Agent.LookbackDays = 20
+	b, today := r.dayBook(), messages.DayOf(time.Now())
+	find := func(d messages.Day, size int64, f scanner.Finding) {
+		begin, _ := time.Parse(time.DateOnly, string(d))
+		o := messages.Object{Name: "FOCUS Reports/" + d.Folder() + "1.csv.gz", ETag: "e", Size: size, Created: begin.Add(6 * time.Hour)}
+		out := scanner.Outcome{Object: o, Finding: f}
+		if out.Report, out.Err = r.rules().Report(o); f == scanner.Done {
+			out.Record = messages.Record{Status: messages.StatusCopied, Object: o, Copy: &messages.FileCopied{How: messages.HowCopied, Size: size}}
+		}
+		b.found(out)
+	}
+	for d := today.Add(-30); d < today.Add(-5); d = d.Add(1) {
+		find(d, 1, scanner.Done)
+	}
+	find(today.Add(-5), 6<<30, scanner.Failed)
+	find(today.Add(-4), 1, scanner.Published)
+	got := b.judge(time.Now().UTC(), messages.Marks{Since: today.Add(-18)})
+	if want := map[string]int{"before-us": 2, "complete": 13, "partial": 2, "late": 0}; got.From != today.Add(-20) ||
+		slices.ContainsFunc(slices.Collect(maps.Keys(want)), func(s string) bool { return got.States[s] != want[s] }) || got.States["missing"]+got.States["not-expected-yet"] != 4 {
+		t.Errorf("%+v, want from %s and %v", got, today.Add(-20), want)
+	}
+	if text := daysText(got.States); !strings.Contains(text, "2 partial") || !strings.Contains(text, "missing") {
+		t.Errorf("in words: %s", text)
 	}
 }
 

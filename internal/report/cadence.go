@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -34,10 +35,21 @@ type Cadence struct {
 	Low   int `json:"low"`
 	// First and Last are by when, after the begin of the day (UTC), its first and its
 	// last file are usually there.
-	First time.Duration `json:"first_ns"`
-	Last  time.Duration `json:"last_ns"`
+	First time.Duration `json:"-"`
+	Last  time.Duration `json:"-"`
 	// Quiet is how long it takes without a new file until no more is usual.
-	Quiet time.Duration `json:"quiet_ns"`
+	Quiet time.Duration `json:"-"`
+}
+
+// MarshalJSON writes durations in seconds, as all of JSON here.
+func (c Cadence) MarshalJSON() ([]byte, error) {
+	type plain Cadence
+	return json.Marshal(struct {
+		plain
+		First float64 `json:"first_seconds"`
+		Last  float64 `json:"last_seconds"`
+		Quiet float64 `json:"quiet_seconds"`
+	}{plain(c), c.First.Seconds(), c.Last.Seconds(), c.Quiet.Seconds()})
 }
 
 // documented is the cadence that Oracle documents: a file every six hours, which can

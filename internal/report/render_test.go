@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -136,6 +137,13 @@ func TestTheSummaryIsShort(t *testing.T) {
 		if err := m.Report().WriteText(&out, report.View{Section: section}); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("section %q: %v, %q lacks %q", section, err, out.String(), want)
 		}
+	}
+}
+
+func TestACadenceIsInSeconds(t *testing.T) {
+	raw, err := json.Marshal(report.Cadence{Learned: true, Days: 20, Files: 7, Low: 6, First: time.Minute, Last: time.Hour, Quiet: 6 * time.Hour})
+	if want := `{"learned":true,"days":20,"files":7,"low":6,"first_seconds":60,"last_seconds":3600,"quiet_seconds":21600}`; err != nil || string(raw) != want {
+		t.Errorf("%s, %v; want %s", raw, err, want)
 	}
 }
 
