@@ -80,3 +80,13 @@ func TestAnAgentThatStopsSaysSo(t *testing.T) {
 		t.Errorf("while it stops: %+v", s)
 	}
 }
+
+func TestWhatExpiresIsKnownFromTheLastScanOfAllDays(t *testing.T) {
+	b := agent.NewBoard(agent.Status{})
+	old := time.Now().AddDate(0, -11, 0)
+	b.Scanned(scanner.Stats{Sweep: true, Expiring: 2, Oldest: old}, nil, time.Now())
+	b.Scanned(scanner.Stats{}, nil, time.Now()) // which does not see days so old
+	if s := b.Status(); s.Expiring != 2 || !s.ExpiringOldest.Equal(old) {
+		t.Errorf("%d files expire, from %v on, want what the last scan of all days found", s.Expiring, s.ExpiringOldest)
+	}
+}

@@ -45,6 +45,11 @@ type Status struct {
 	SinceSet bool      `json:"since_set"`
 	LastScan *Scan     `json:"last_scan,omitempty"`
 	NextScan time.Time `json:"next_scan,omitzero"`
+	// Expiring is how many reports are not delivered and will soon be deleted at the
+	// source, as the last scan of all days found them; ExpiringOldest is since when the
+	// source has the oldest.
+	Expiring       int       `json:"expiring,omitempty"`
+	ExpiringOldest time.Time `json:"expiring_oldest,omitzero"`
 	// LastSuccess is the end of the last complete scan.
 	LastSuccess time.Time  `json:"last_success,omitzero"`
 	InFlight    []Transfer `json:"in_flight"`
@@ -252,6 +257,9 @@ func (b *Board) Scanned(st scanner.Stats, err error, next time.Time) {
 	} else {
 		b.count(Totals{Scans: 1})
 		b.status.LastSuccess = time.Now().UTC()
+		if st.Sweep { // the others do not see days so old
+			b.status.Expiring, b.status.ExpiringOldest = st.Expiring, st.Oldest
+		}
 	}
 	b.status.LastScan, b.status.NextScan = &s, next.UTC()
 }

@@ -148,6 +148,9 @@ func printStatus(out io.Writer, s agent.Status) error {
 			row("failed", "%d given up (`failed list` says why), %d too large", sc.Dead, sc.TooLarge)
 		}
 	}
+	if s.Expiring > 0 {
+		row("expiring", "%d not delivered and nearly a year old, from %s on; Oracle deletes reports after a year", s.Expiring, s.ExpiringOldest.UTC().Format(time.DateOnly))
+	}
 	if v := s.Verification; v != nil {
 		row("verified", "%s", verifiedLine(*v))
 	}
