@@ -95,6 +95,8 @@ func (p passage) spoken() (all [][]string) {
 // what the shell keeps for itself or the page leaves out.
 func ours(command string) (words []string) {
 	found := false
+	quoted := regexp.MustCompile(`"[^"]*"|'[^']*'`)
+	command = quoted.ReplaceAllStringFunc(command, func(text string) string { return strings.ReplaceAll(text, " ", "_") })
 	for word := range strings.FieldsSeq(command) {
 		switch {
 		case !found:

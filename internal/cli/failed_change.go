@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -161,7 +162,7 @@ func (a *app) retryAlone(ctx context.Context, cfg *config.Config, naming message
 		ordered, err := r.retryFailed(ctx, c)
 		done := changed{Files: namesOf(ordered)}
 		if err != nil || c.noWait {
-			return errors.Join(err, a.printChanged(c, done, "will be copied by the next run or sync"))
+			return errors.Join(err, a.printChanged(c, done, "will be copied by a running agent or copier, or by the next run or sync"))
 		}
 		if !c.json {
 			a.printFiles("ordered", done.Files)
@@ -266,7 +267,8 @@ func (r *route) order(ctx context.Context, e nats.Entry, p *nats.Publisher) erro
 // being copied, is not queued twice.
 func (r *route) queue(ctx context.Context, e nats.Entry, p *nats.Publisher) error {
 	_, err := p.Publish(ctx, r.lane(e.Day), messages.FileDiscovered{
-		Route: r.cfg.OCI.Name, Object: e.Record.Object, Generation: e.Record.Generation + 1, Epoch: e.Record.Epoch, Discovered: time.Now().UTC(),
+		Route: r.cfg.OCI.Name, Object: e.Record.Object, Generation: e.Record.Generation + 1, Epoch: e.Record.Epoch,
+		Discovered: time.Now().UTC(), Trace: rand.Text()[:12],
 	})
 	return err
 }

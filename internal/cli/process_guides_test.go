@@ -3,10 +3,12 @@ package cli_test
 import (
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"oracle-focus-agent/internal/simulator"
 )
@@ -25,6 +27,7 @@ func TestTheCommandsOfTheGuidesWork(t *testing.T) {
 		"oracle.md":          {commands: 3},
 		"reports.md":         {commands: 4, given: "oracle-focus-agent sync"},
 		"restore.md":         {commands: 8, given: "oracle-focus-agent start && oracle-focus-agent sync"},
+		"tasks.md":           {commands: 10, given: "oracle-focus-agent sync || true", failing: true},
 		"troubleshooting.md": {commands: 1},
 		"umbrella.md":        {commands: 2},
 		"verification.md":    {commands: 3, given: "oracle-focus-agent sync", damaged: true},
@@ -56,6 +59,9 @@ type guide struct {
 	// damaged is a page that shows an installation with differences, which are made
 	// and found by other tests.
 	damaged bool
+	// failing is a page that finds two files that were given up, and at Oracle also
+	// reports of January 2026.
+	failing bool
 }
 
 func (g guide) follow(t *testing.T, page string) {
@@ -63,7 +69,7 @@ func (g guide) follow(t *testing.T, page string) {
 	for day := range 3 {
 		l.add(day, 100+day, 4000)
 	}
-	o := &operator{t: t, dir: shortDir(t), page: strings.NewReplacer()}
+	o := &operator{t: t, dir: shortDir(t), page: pageOperator()}
 	home := filepath.Join(o.dir, "home")
 	o.environ = append(l.environ, "HOME="+home, "PATH="+home+":"+os.Getenv("PATH"))
 	// The files that other guides and programs make; oci is Oracle's own program.
@@ -87,9 +93,14 @@ func (g guide) follow(t *testing.T, page string) {
 			_ = cmd.Run() // exit code 5 where the page has stopped it
 		}
 	})
+	mend := func() {}
+	if g.failing {
+		mend = l.fail()
+	}
 	if g.given != "" {
 		g.mustWork(o, example{command: g.given})
 	}
+	mend()
 	found := commandsOf(t, "../../docs/"+page)
 	for _, e := range found {
 		if first := g.before[e.command]; first != "" {
@@ -104,6 +115,33 @@ func (g guide) follow(t *testing.T, page string) {
 	if len(found) < g.commands {
 		t.Errorf("the page has %d commands, want at least %d", len(found), g.commands)
 	}
+}
+
+// pageOperator puts the name of the pages in the place of whoever runs the tests.
+func pageOperator() *strings.Replacer {
+	host, _ := os.Hostname()
+	u, err := user.Current()
+	if err != nil {
+		return strings.NewReplacer()
+	}
+	return strings.NewReplacer(u.Username+"@"+host, "ann@host-1")
+}
+
+// fail makes what a page with failing files begins with; mend ends the cause.
+func (l *lab) fail() (mend func()) {
+	january, now := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC), time.Now().UTC()
+	add := func(day time.Time, id int) {
+		content := simulator.FocusReport(uint64(id), january, 20) // the same on each day of a test
+		l.sim.Source.Add(simulator.Object{Name: simulator.ReportName(day, int64(1_000_002_105_000+id), 1), Content: content})
+	}
+	for id := range 2 {
+		add(now.AddDate(0, 0, -2), 321+id)
+		add(now.AddDate(0, 0, -1), 400+id)
+	}
+	for day := range 3 {
+		add(january.AddDate(0, 0, day), day)
+	}
+	return l.sim.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "000210532", Do: simulator.FlipBit(7)})
 }
 
 // export serves NATS with the files that the page has made, once it is to be used.
@@ -124,7 +162,9 @@ func (g guide) mustWork(o *operator, e example) {
 	}
 	numbers := regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
 	alike := func(text string) string { return numbers.ReplaceAllString(steady(text), "N") }
-	if e.output != "" && !g.damaged && !strings.Contains(alike(printed), strings.TrimSpace(alike(e.output))) {
+	// An ellipsis stands for the rest of a line.
+	want := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(alike(e.output))), "…", ".*")
+	if e.output != "" && !g.damaged && !regexp.MustCompile(want).MatchString(alike(printed)) {
 		o.t.Errorf("line %d: %s prints\n%s\nand the page shows\n%s", e.line, e.command, printed, e.output)
 	}
 }
