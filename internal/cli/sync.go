@@ -126,7 +126,7 @@ func (a *app) syncAlone(ctx context.Context, cfg *config.Config, naming messages
 // itself. work calls begin where the copying begins and nothing is asked any more: from
 // there on the progress is shown.
 func (a *app) alone(ctx context.Context, cfg *config.Config, naming messages.Naming, role string, c change, work func(r *route, begin func() *progress) error) (err error) {
-	out := &relay{to: a.env.Stderr}
+	out := &outlet{to: a.env.Stderr}
 	log, closeLog, err := a.logger(cfg, out)
 	if err != nil {
 		return err
@@ -151,19 +151,19 @@ func (a *app) alone(ctx context.Context, cfg *config.Config, naming messages.Nam
 	})
 }
 
-// A relay is a writer that can be put in front of another one.
-type relay struct {
+// An outlet is a writer that can be put in front of another one.
+type outlet struct {
 	mu sync.Mutex
 	to io.Writer
 }
 
-func (r *relay) through(to io.Writer) {
+func (r *outlet) through(to io.Writer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.to = to
 }
 
-func (r *relay) Write(p []byte) (int, error) {
+func (r *outlet) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.to.Write(p)
