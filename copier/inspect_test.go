@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -387,4 +388,25 @@ func (l *levels) Handle(_ context.Context, r slog.Record) error {
 		l.all = append(l.all, r.Level.String())
 	}
 	return nil
+}
+
+// TestACopyIsRecordedWhateverItsStatistics: what no record can hold is left out, so
+// that the file is not sent again and again.
+func TestACopyIsRecordedWhateverItsStatistics(t *testing.T) {
+	bubble(t, "too long", func(t *testing.T, w *world) {
+		c := w.host("one").copier()
+		c.Inspect = copier.NewInspection(inspector(func(r io.Reader) messages.Statistics {
+			s := count(r)
+			s.Problems = []string{strings.Repeat("x", messages.MaxSize)}
+			return s
+		}))
+		v := w.write("a", body(10, 1))
+		w.publish(v)
+		if _, empty := w.run(time.Hour, c); !empty || len(w.commits) != 1 {
+			t.Errorf("empty %t, commits %v", empty, w.commits)
+		}
+		if r := w.record(v.object.Name); r.Status != messages.StatusCopied || r.Copy.Statistics != nil {
+			t.Errorf("record %+v", r)
+		}
+	})
 }

@@ -48,3 +48,28 @@ func TestTurns(t *testing.T) {
 		}
 	})
 }
+
+// TestATurnIsNotLost where it is granted to one who gives up at the same moment.
+func TestATurnIsNotLost(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			all := &turns{limit: 1}
+			if err := all.take(t.Context(), &turn{}); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				if all.take(ctx, &turn{granted: make(chan struct{}, 1)}) == nil {
+					all.give()
+				}
+			}()
+			synctest.Wait()
+			cancel()
+			all.give()
+			synctest.Wait()
+			if all.taken != 0 {
+				t.Fatal("the turn is lost")
+			}
+		})
+	}
+}
