@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -295,6 +299,73 @@ func TestADigestSaysWhatIsToBeLookedAt(t *testing.T) {
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("it lacks %q:\n%s", want, all)
+		}
+	}
+}
+
+// mailRelay takes any mail in one session and returns what it was told.
+func mailRelay(t *testing.T) (port int, told <-chan string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	all := make(chan string, 1)
+	go func() {
+		var lines strings.Builder
+		defer func() { all <- lines.String() }()
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "220 relay\r\n")
+		letter := false
+		for in := bufio.NewScanner(conn); in.Scan(); {
+			line := in.Text()
+			lines.WriteString(line + "\n")
+			switch {
+			case letter && line != ".":
+			case strings.HasPrefix(line, "EHLO"):
+				fmt.Fprint(conn, "250-relay\r\n250 AUTH PLAIN\r\n")
+			case strings.HasPrefix(line, "AUTH"):
+				fmt.Fprint(conn, "235 welcome\r\n")
+			case line == "DATA":
+				letter = true
+				fmt.Fprint(conn, "354 go on\r\n")
+			default:
+				letter = false
+				fmt.Fprint(conn, "250 ok\r\n")
+			}
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).Port, all
+}
+
+func TestTheMailOfTheConfigurationIsTheOneThatIsSent(t *testing.T) {
+	t.Parallel()
+	port, told := mailRelay(t)
+	cfg := config.Default()
+	cfg.Alerts.Email = config.Email{
+		Host: "127.0.0.1", Port: port, Username: "focus", Password: config.NewSecret("word"), From: "Focus <focus@example.com>",
+		To: "ops@example.com,finance@example.com", TLS: "none",
+	}
+	n, err := newNotifier(cfg, "run", nil, quietLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Test(t.Context(), notify.Email); err != nil {
+		t.Error(err)
+	}
+	n.Close()
+	all := <-told
+	for _, want := range []string{
+		"AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00focus\x00word")) + "\n", "MAIL FROM:<focus@example.com>", "RCPT TO:<ops@example.com>", "RCPT TO:<finance@example.com>",
+		"Subject: oracle-focus-agent TEST, route main: test\n", "a test of alerts.email; nothing has failed.",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("the relay was told\n%s\nwithout %q", all, want)
 		}
 	}
 }
