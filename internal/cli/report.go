@@ -43,8 +43,8 @@ the ledger alone, and says so first.
 
 With --month it is the statement of one month: sums per currency, what came or changed
 after the close, which is the third day of the next month, and a digest of all files. It
-ends with 1 where a file of the month is not delivered, or where OCI could not be listed,
-so that nobody knows.
+ends with 1 where a file of the month is not delivered, or where nobody knows: OCI could
+not be listed, or the month is so old that Oracle has begun to delete it.
 
 With --compare it asks Oracle for its own totals of the month, and so notices a file that
 Oracle never wrote. It then also ends with 1 where a currency differs, or where no answer
@@ -180,7 +180,7 @@ func (a *app) statement(ctx context.Context, o reportOptions) error {
 	if err := a.printStatement(s, o); err != nil {
 		return err
 	}
-	if !s.Delivers() || s.Basis == report.FromLedger || o.compare && !agrees(s) {
+	if !s.Delivers() || !s.Known() || o.compare && !agrees(s) {
 		return quietly(exitError)
 	}
 	return nil

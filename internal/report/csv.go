@@ -89,7 +89,7 @@ func columns(costs []Cost) (billed, effective, currency string) {
 // WriteCSV writes one row for each file of the month, undelivered ones too, and one
 // for each sum.
 func (s Statement) WriteCSV(w io.Writer) error {
-	rows := [][]string{{"kind", "key", "size", "crc32c", "day", "object", "reason", "delivered", "late", "rows", "corrections", "billed", "effective", "currency", "why"}}
+	rows := [][]string{{"kind", "key", "size", "crc32c", "day", "object", "reason", "delivered", "late", "counted", "rows", "corrections", "billed", "effective", "currency", "why"}}
 	for _, f := range s.Files {
 		rows = append(rows, s.fileCells("delivered", f))
 	}
@@ -102,7 +102,7 @@ func (s Statement) WriteCSV(w io.Writer) error {
 			Sums
 		}{{"replaced-was", r.Was}, {"replaced-is", r.Is}} {
 			billed, effective, currency := columns(v.Cost)
-			rows = append(rows, []string{v.kind, r.Key, num(v.Size), v.CRC32C, "", r.Object, "", stamp(v.At), "", "", "", billed, effective, currency, ""})
+			rows = append(rows, []string{v.kind, r.Key, num(v.Size), v.CRC32C, "", r.Object, "", stamp(v.At), "", fmt.Sprint(v.Cost != nil), "", "", billed, effective, currency, ""})
 		}
 	}
 	for _, part := range []struct {
@@ -110,19 +110,19 @@ func (s Statement) WriteCSV(w io.Writer) error {
 		costs []Cost
 	}{{"sum-billing-period", s.Cost}, {"sum-usage-days", s.Usage}} {
 		for _, c := range part.costs {
-			rows = append(rows, []string{part.kind, "", "", "", "", "", "", "", "", "", "", c.Billed, c.Effective, c.Currency, ""})
+			rows = append(rows, []string{part.kind, "", "", "", "", "", "", "", "", "", "", "", c.Billed, c.Effective, c.Currency, ""})
 		}
 	}
 	for _, c := range s.Compared {
-		rows = append(rows, []string{"sum-oracle", "", "", "", "", "", c.Verdict, "", "", "", "", c.Oracle, "", c.Currency, "difference " + c.Difference})
+		rows = append(rows, []string{"sum-oracle", "", "", "", "", "", c.Verdict, "", "", "", "", "", c.Oracle, "", c.Currency, "difference " + c.Difference})
 	}
-	return writeCSV(w, append(rows, []string{"digest", s.Digest, "", "", "", "", "", "", "", "", "", "", "", "", strings.Join(s.Notes, "; ")}))
+	return writeCSV(w, append(rows, []string{"digest", s.Digest, "", "", "", "", "", "", "", "", "", "", "", "", "", strings.Join(s.Notes, "; ")}))
 }
 
 func (s Statement) fileCells(kind string, f File) []string {
 	billed, effective, currency := columns(f.Cost)
 	late := fmt.Sprint(!f.Delivered.IsZero() && f.Delivered.After(s.Closes))
-	return []string{kind, f.Key, num(f.Size), f.CRC32C, string(f.Day), f.Object, f.Reason, stamp(f.Delivered), late, num(f.Rows), num(f.Corrections), billed, effective, currency, f.Why}
+	return []string{kind, f.Key, num(f.Size), f.CRC32C, string(f.Day), f.Object, f.Reason, stamp(f.Delivered), late, fmt.Sprint(f.Counted), num(f.Rows), num(f.Corrections), billed, effective, currency, f.Why}
 }
 
 func num[T int | int64 | float64](n T) string { return fmt.Sprint(n) }

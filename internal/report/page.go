@@ -175,7 +175,7 @@ func (r Report) facts() [][2]string {
 	} else if len(r.Differences) == 0 && t.Add() {
 		listed += "; all accounted for below"
 	} else {
-		listed += fmt.Sprintf("; %d do not add up, see the differences", len(r.Differences))
+		listed += fmt.Sprintf("; NOT all accounted for, see the %d differences below", len(r.Differences))
 	}
 	facts := append(r.Head.facts(),
 		[2]string{"listed", listed},
@@ -186,7 +186,7 @@ func (r Report) facts() [][2]string {
 		[2]string{"verified", verified(r.Verification)},
 	)
 	if t.Unlisted > 0 && r.Basis != FromLedger {
-		facts = append(facts, [2]string{"not listed", files(t.Unlisted) + " of these are only in the ledger, no longer at the source"})
+		facts = append(facts, [2]string{"not listed", files(t.Unlisted) + " of these: known to the ledger, and no longer listed"})
 	}
 	return append(facts, [2]string{"content", fmt.Sprintf("%d rows, %d corrections, billed %s%s", t.Rows, t.Corrections, money(t.Cost), without(t.Uncounted))},
 		[2]string{"usual", r.Cadence.Text()})
@@ -196,7 +196,7 @@ func without(n int) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; without %s that have no complete statistics", files(n))
+	return fmt.Sprintf("; not counted: %s without complete statistics", files(n))
 }
 
 // counted lists counts by name.
@@ -241,7 +241,7 @@ func dayMoney(d Day) string {
 	case d.Delivered == 0 || d.Uncounted == d.Delivered:
 		return "-"
 	case d.Uncounted > 0:
-		return money(d.Cost) + fmt.Sprintf(" (%d files not counted)", d.Uncounted)
+		return money(d.Cost) + fmt.Sprintf(" (%s not counted)", files(d.Uncounted))
 	}
 	return money(d.Cost)
 }

@@ -235,8 +235,11 @@ func (a *Account) Statement() Statement {
 	if !s.Closed {
 		s.Notes = append(s.Notes, "the month is not closed before "+shortTime(s.Closes)+": files of it are still to come")
 	}
+	if s.expired() {
+		s.Notes = append(s.Notes, "Oracle deletes reports after a year: of this month it may list less than there was, and the ledger forgets what is listed no more (state.retention_days)")
+	}
 	if a.around > 0 {
-		s.Notes = append(s.Notes, fmt.Sprintf("%s of the %d days before and after the month have no complete statistics: rows of its billing period in them are in no sum", files(a.around), Margin))
+		s.Notes = append(s.Notes, fmt.Sprintf("of the %[2]d days before and after the month there are %[1]s without complete statistics: rows of its billing period in them are in no sum", files(a.around), Margin))
 	}
 	s.Cost, s.Usage = a.cost.costs(), a.usage.costs()
 	slices.Sort(s.List)
@@ -250,6 +253,12 @@ func (a *Account) Statement() Statement {
 	s.Files, s.Undelivered, s.Replaced = orNone(s.Files), orNone(s.Undelivered), orNone(s.Replaced)
 	return s
 }
+
+// expired reports whether files of the month may be gone from the source by their age.
+func (s Statement) expired() bool { return s.Made.Sub(begin(s.Month.First())) > kept }
+
+// Known reports whether the statement knows of all files of the month.
+func (s Statement) Known() bool { return s.Basis == FromListing && !s.expired() }
 
 // digest is what `sha256sum` says of the lines.
 func digest(lines []string) string {

@@ -36,7 +36,7 @@ func (s Statement) Delivers() bool { return len(s.Undelivered) == 0 }
 
 // good reports whether the account is whole and nothing speaks against it.
 func (s Statement) good() bool {
-	return s.Delivers() && s.Closed && s.Basis == FromListing && len(s.Uncounted) == 0 && s.OracleError == "" &&
+	return s.Delivers() && s.Closed && s.Known() && len(s.Uncounted) == 0 && s.OracleError == "" &&
 		!slices.ContainsFunc(s.Compared, func(c Compared) bool { return c.Verdict != Equal })
 }
 
@@ -45,7 +45,7 @@ func (s Statement) verdict() string {
 	switch {
 	case !s.Delivers():
 		verdict += fmt.Sprintf(", and %d NOT DELIVERED", len(s.Undelivered))
-	case s.Basis != FromListing:
+	case !s.Known():
 		verdict += "; whether one is missing is NOT KNOWN"
 	default:
 		verdict += ", and none is missing"
@@ -74,7 +74,7 @@ func (s Statement) facts() [][2]string {
 func sumsTable(s Statement) table {
 	caption := "Exact sums of the delivered files"
 	if len(s.Uncounted) > 0 {
-		caption += fmt.Sprintf(", WITHOUT %s that have no complete statistics", files(len(s.Uncounted)))
+		caption += fmt.Sprintf(", NOT COUNTING %s without complete statistics", files(len(s.Uncounted)))
 	}
 	t := table{Name: "Sums", Caption: caption, Columns: heads("of", "currency", "#billed", "#effective")}
 	for _, part := range []struct {

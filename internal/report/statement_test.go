@@ -66,7 +66,7 @@ func TestAStatementSumsTheBillingPeriodAndNamesWhatItLeavesOut(t *testing.T) {
 	if len(s.Replaced) != 1 || s.Replaced[0].Was.Cost[0].Billed != "2" || s.Replaced[0].Is.Cost[0].Billed != "3" {
 		t.Errorf("replaced: %+v", s.Replaced)
 	}
-	if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "1 file of the 3 days before and after") {
+	if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "the 3 days before and after the month there are 1 file without") {
 		t.Errorf("notes: %q", s.Notes)
 	}
 }
@@ -106,19 +106,33 @@ func TestAnOpenMonthSaysSo(t *testing.T) {
 	}
 }
 
+func TestAMonthThatOracleDeletesSaysSo(t *testing.T) {
+	for made, want := range map[messages.Day]bool{"2027-09-20": false, "2027-09-30": true} {
+		h := head()
+		h.Made = start(made)
+		a := report.Account{Head: h, Month: "2026-10", Builder: &report.Builder{Now: h.Made, Listing: true}}
+		s := a.Statement()
+		if s.Known() == want || (len(s.Notes) == 1 && strings.Contains(s.Notes[0], "Oracle deletes reports after a year")) != want {
+			t.Errorf("made on %s: known %t, notes %q", made, s.Known(), s.Notes)
+		}
+	}
+}
+
 func TestAStatementClaimsNoMoreThanItKnows(t *testing.T) {
 	for want, c := range map[string]struct {
 		basis    string
 		evidence []report.Evidence
+		later    time.Duration
 	}{
-		"1 file delivered, and none is missing.":                 {report.FromListing, october()[1:2]},
-		"1 file delivered; whether one is missing is NOT KNOWN.": {report.FromLedger, october()[1:2]},
-		"7 files delivered, and 1 NOT DELIVERED.":                {report.FromListing, october()},
+		"1 file delivered, and none is missing.":                  {report.FromListing, october()[1:2], 0},
+		"1 file delivered; whether one is missing is NOT KNOWN.":  {report.FromLedger, october()[1:2], 0},
+		"1 file delivered; whether one is missing is NOT KNOWN. ": {report.FromListing, october()[1:2], 330 * 24 * time.Hour}, // when Oracle deletes the first
+		"7 files delivered, and 1 NOT DELIVERED.":                 {report.FromListing, october(), 0},
 	} {
 		s := account(c.evidence)
-		s.Basis = c.basis
+		s.Basis, s.Made = c.basis, s.Made.Add(c.later)
 		var out bytes.Buffer
-		if err := s.WriteText(&out); err != nil || !strings.Contains(out.String(), want) {
+		if err := s.WriteText(&out); err != nil || !strings.Contains(out.String(), strings.TrimSpace(want)) {
 			t.Errorf("%v: %s lacks %q", err, out.String(), want)
 		}
 	}
