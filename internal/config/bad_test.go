@@ -237,6 +237,9 @@ var badFiles = []struct {
 	{name: "bucket is no tenancy", yaml: "oci:\n  bucket: focus-reports\ns3:\n  bucket_path: s3://bucket/a\n",
 		want: "config.yaml:2:3: oci.bucket: \"focus-reports\" is not a tenancy OCID; fix: use the OCID of your tenancy, ocid1.tenancy.oc1..…",
 	},
+	{name: "bucket is half a tenancy", yaml: "oci:\n  bucket: ocid1.tenancy.oc1..\ns3:\n  bucket_path: s3://bucket/a\n",
+		want: "config.yaml:2:3: oci.bucket: \"ocid1.tenancy.oc1..\" is not a tenancy OCID; fix: use the OCID of your tenancy, ocid1.tenancy.oc1..…",
+	},
 	{name: "placeholders of the template", yaml: "oci:\n  bucket: \"<YOUR_TENANCY_OCID>\"\ns3:\n  bucket_path: \"s3://<BUCKET_NAME>/<ORG_ID>\"\n",
 		want: "config.yaml:2:3: oci.bucket: \"<YOUR_TENANCY_OCID>\" still holds a <PLACEHOLDER> of the template; fix: use the OCID of your tenancy, ocid1.tenancy.oc1..…" + "\n" +
 			"config.yaml:4:3: s3.bucket_path: \"s3://<BUCKET_NAME>/<ORG_ID>\" still holds a <PLACEHOLDER> of the template; fix: write it as Umbrella gave it, s3://bucket/organization/customer/account",

@@ -20,7 +20,7 @@ var (
 	regionName = regexp.MustCompile(`^[A-Za-z0-9-]{2,40}$`)
 	ociName    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 	hostName   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
-	tenancy    = regexp.MustCompile(`^ocid1\.tenancy\.[A-Za-z0-9_.-]+$`)
+	tenancy    = regexp.MustCompile(`^ocid1\.tenancy\.[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]*\.[A-Za-z0-9_-]+$`) // realm, region or none, unique
 	awsAccount = regexp.MustCompile(`^[0-9]{12}$`)
 	timeOfDay  = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 	kmsKey     = regexp.MustCompile(`^[A-Za-z0-9:/_-]{1,512}$`)

@@ -43,6 +43,7 @@ func (l *loader) loadFile() {
 			l.unreadable(err)
 			return
 		}
+		l.warnWritable(name)
 		l.document(data)
 		return
 	}

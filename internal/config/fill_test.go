@@ -56,6 +56,7 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ key, value, want string }{
 		{"oci.bucket", "ocid1.tenancy.oc1..aa", ""},
+		{"oci.bucket", "ocid1.tenancy.oc2.us-langley-1.future.aa", ""},
 		{"oci.bucket", "", "is required"},
 		{"oci.bucket", "mine", `"mine" is not a tenancy OCID`},
 		{"agent.since", "", ""},

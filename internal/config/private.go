@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 
 	"oracle-focus-agent/internal/keyfile"
@@ -31,6 +32,19 @@ func (l *loader) open(p *Problem, path string) bool {
 		p.Text, p.Fix = "the file "+show(p.Key, path)+" cannot be used: "+e.Error(), e.Fix
 	}
 	return open
+}
+
+// warnWritable names a configuration file that others can change: it is what says
+// where the reports go.
+func (l *loader) warnWritable(name string) {
+	e := keyfile.Writable(l.path(name))
+	if e == nil {
+		return
+	}
+	l.warn(Problem{
+		File: name, Fix: e.Fix,
+		Text: fmt.Sprintf("other users can change it, and so send the cost data elsewhere: they can write to %s (mode %04o)", show("", e.Path), e.Mode),
+	})
 }
 
 // warnOpen names the file of a provider's tools that is open to other users: the

@@ -390,6 +390,35 @@ the file "DIR/.aws/credentials" is open to other users; fix: chmod 600 DIR/.aws/
 	}
 }
 
+// Whoever can change the file says where the reports go.
+func TestAConfigurationThatOthersCanChangeIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		file, dir os.FileMode
+		want      string
+	}{
+		{0o644, 0o755, ""},
+		{0o600, 0o777 | os.ModeSticky, ""},
+		{0o620, 0o755, `"DIR/config.yaml" (mode 0620); fix: chmod go-w DIR/config.yaml`},
+		{0o602, 0o777 | os.ModeSticky, `"DIR/config.yaml" (mode 0602); fix: chmod go-w DIR/config.yaml`},
+		{0o600, 0o770, `"DIR" (mode 0770); fix: chmod go-w DIR`},
+	} {
+		opts := options(t, minimal, required[0])
+		dir, err := filepath.EvalSymlinks(opts.Dir)
+		if err := errors.Join(err, os.Chmod(filepath.Join(dir, "config.yaml"), tt.file), os.Chmod(dir, tt.dir)); err != nil {
+			t.Fatal(err)
+		}
+		_, warnings, err := config.Load(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.want != "" {
+			tt.want = "config.yaml: other users can change it, and so send the cost data elsewhere: they can write to " + strings.ReplaceAll(tt.want, "DIR", dir)
+		}
+		wantWarnings(t, warnings, tt.want)
+	}
+}
+
 func TestWithoutAnyFileTheVariablesAreNamed(t *testing.T) {
 	t.Parallel()
 	_, _, err := config.Load(config.Options{Dir: t.TempDir(), Environ: required[:1]})

@@ -1,8 +1,9 @@
-// Package keyfile judges whether a file that holds a secret is open to other
-// users of the host. It looks and changes nothing: a crash leaves nothing behind.
+// Package keyfile judges whether a file that holds a secret, or that says where
+// data goes, is open to other users of the host. It looks and changes nothing: a crash leaves nothing behind.
 package keyfile
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -58,6 +59,33 @@ func open(mode fs.FileMode, owner, self int) bool {
 		return mode&0o037 != 0
 	}
 	return mode&0o077 != 0
+}
+
+// Writable names what lets others than the owner change what stands at path, the
+// file or a directory in which they can replace it; nil where nothing does. What
+// is mounted for reading only, as container engines mount a configuration, nobody
+// changes, whatever its mode says.
+func Writable(path string) *OpenError {
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil
+	}
+	for _, p := range []string{resolved, filepath.Dir(resolved), filepath.Dir(path)} {
+		info, err := os.Stat(p)
+		if err != nil || !writable(info.Mode()) || errors.Is(syscall.Access(p, writeAccess), syscall.EROFS) {
+			continue
+		}
+		return &OpenError{Path: p, Mode: info.Mode().Perm(), Fix: "chmod go-w " + quote(p)}
+	}
+	return nil
+}
+
+// writeAccess is W_OK of access(2).
+const writeAccess = 2
+
+// writable: in a directory with the sticky bit everybody replaces only what is theirs.
+func writable(mode fs.FileMode) bool {
+	return mode.Perm()&0o022 != 0 && (!mode.IsDir() || mode&fs.ModeSticky == 0)
 }
 
 // below tells whether a path without links lies in one of the directories.
