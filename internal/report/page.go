@@ -175,7 +175,7 @@ func (r Report) facts() [][2]string {
 	} else if len(r.Differences) == 0 && t.Add() {
 		listed += "; all accounted for below"
 	} else {
-		listed += fmt.Sprintf("; NOT all accounted for, see the %d differences below", len(r.Differences))
+		listed += "; NOT all accounted for, see the differences below"
 	}
 	facts := append(r.Head.facts(),
 		[2]string{"listed", listed},
