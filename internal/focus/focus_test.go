@@ -299,11 +299,26 @@ func TestRowsAreWhatQuotesMakeThem(t *testing.T) {
 		"CR alone ends no row":   {"x,y\rz\n", 1, nil},
 		"too few, too many":      {"x\nx,y\nx,y,z\n", 3, []string{"2 rows, the first of them row 1, have not as many fields as the header"}},
 		"behind a closing quote": {"x,y\nx,\"y\"z\n", 2, []string{"row 2 has something behind a closing quote"}},
-		"open at the end":        {"x,y\nx,\"y\n", 2, []string{"it ends inside of a quoted field"}},
+		"open at the end":        {"x,y\nx,\"y\n", 2, nil},
 	} {
 		s := inspect(zip("BilledCost,other\n" + c.text))
 		if s.Rows != c.rows || !slices.Equal(s.Problems, c.problems) {
 			t.Errorf("%s: %d rows, %q; want %d, %q", name, s.Rows, s.Problems, c.rows, c.problems)
+		}
+	}
+}
+
+// TestMalformedRowsMakeNoSum: they are counted, and nobody takes the sum for the costs.
+func TestMalformedRowsMakeNoSum(t *testing.T) {
+	const good = "USD,2026-11-01T00:00Z,1,2,,,,,,"
+	for bad, want := range map[string]string{
+		"USD,2026-11-01T00:00Z,1,2,,,,,":         "some rows are not well formed",
+		"USD,2026-11-01T00:00Z,1,2,,,,,,,":       "some rows are not well formed",
+		"USD,2026-11-01T00:00Z,\"1\"x,2,,,,,,":   "some rows are not well formed",
+		"USD,2026-11-01T00:00Z,1,2,,,,,\"open,,": "it ends inside of a quoted field",
+	} {
+		if s := rows(good, bad); s.Complete() || s.Rows != 2 || s.Skipped != want || s.Gzip != messages.GzipValid {
+			t.Errorf("%s: %+v, want %q", bad, s, want)
 		}
 	}
 }

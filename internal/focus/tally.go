@@ -80,7 +80,7 @@ func (t *tally) read(r *records) {
 		t.skip(fmt.Sprintf("row %d is longer than %d bytes", t.stats.Rows+1, maxRow))
 	}
 	if r.open {
-		t.problem("it ends inside of a quoted field")
+		t.skip("it ends inside of a quoted field")
 	}
 }
 
@@ -194,9 +194,9 @@ func (t *tally) statistics() messages.Statistics {
 }
 
 // oddities tells of rows that are odd. A sum that lacks one of them is no sum of the
-// report.
+// report; nor is one that takes a wrong field for a cost.
 func (t *tally) oddities() {
-	unsummed := int64(0)
+	unsummed, malformed := int64(0), max(t.odd[otherWidth].rows, t.odd[strayQuote].rows)
 	for what, o := range t.odd {
 		if o.rows == 0 {
 			continue
@@ -220,6 +220,8 @@ func (t *tally) oddities() {
 		}
 	}
 	switch {
+	case malformed > 0:
+		t.skip("some rows are not well formed")
 	case unsummed == 1:
 		t.skip("one row was not summed")
 	case unsummed > 1:
@@ -297,8 +299,8 @@ func moment(b []byte) (time.Time, bool) {
 		ok = ok && b[19] == '.' && len(b) > 20 && copy(fraction, b[20:]) == len(b)-20 && digits(&part[6], fraction)
 	}
 	at := time.Date(part[0], time.Month(part[1]), part[2], part[3], part[4], part[5], part[6], time.UTC)
-	// Date takes the 31st of February for a day in March.
-	return at, ok && at.Month() == time.Month(part[1]) && at.Day() == part[2] && part[3] < 24 && part[4] < 60 && part[5] < 60
+	// Date takes the 31st of February for a day in March, and month 13 for January.
+	return at, ok && at.Month() == time.Month(part[1]) && part[3] < 24 && part[4] < 60 && part[5] < 60
 }
 
 // digits reads a number; b is nothing but digits.
