@@ -225,6 +225,7 @@ func TestOneOfSeveralScannersVerifies(t *testing.T) {
 	if !v.Scheduled || v.Missing != 1 || v.Equal != 1 || v.Full.IsZero() || !v.Claimed.IsZero() || len(v.Differences) != 1 {
 		t.Errorf("%+v", v)
 	}
+	eventually(t, "an instance shows it", func() bool { return strings.Contains(w.run(t, "status", "--json").stdout, `"missing": 1`) })
 	compared := 0
 	for _, s := range scanners {
 		compared += strings.Count(s.stop().stderr, "source, ledger and destination compared")

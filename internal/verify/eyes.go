@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,7 +105,8 @@ func (e *eyes) list(ctx context.Context, rules messages.Rules, prefix string, ea
 		if err != nil {
 			return fmt.Errorf("list the destination: %w", err)
 		}
-		if d, name, ok := rules.Naming.Parse(l.Key[len(rules.KeyPrefix):]); ok {
+		key, below := strings.CutPrefix(l.Key, rules.KeyPrefix)
+		if d, name, ok := rules.Naming.Parse(key); ok && below {
 			each(d, name, l.Stored)
 		}
 	}

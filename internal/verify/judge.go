@@ -165,7 +165,7 @@ func (r *run) look(ctx context.Context, found []Finding, open []int, there map[s
 		case r.eyes.heads == allowed && r.eyes.lists == allowed:
 			f.Result, f.Why = Failed, "the destination forbids to look at it, though not at others"
 		case r.eyes.heads == allowed:
-			f.Result, f.Why = Failed, ambiguous
+			f.Result, f.Why = r.hidden(*f)
 		case r.eyes.lists == allowed:
 			f.Result, f.Why = byList(f)
 		default:
@@ -179,6 +179,15 @@ func (r *run) look(ctx context.Context, found []Finding, open []int, there map[s
 		return nil
 	}
 	return r.eyes.head(ctx, found, open, decide)
+}
+
+// hidden is what is to be said of a file that may be missing or not be looked at. Where
+// the destination takes files away it is one of those: nothing is to be done about it.
+func (r *run) hidden(f Finding) (Result, string) {
+	if r.Ingests && f.Record.Copy != nil {
+		return Ingested, "delivered " + when(f.Record) + ", and not to be seen since"
+	}
+	return Failed, ambiguous
 }
 
 // absent is what is to be said of a file that is not at the destination.

@@ -362,7 +362,7 @@ func (r *run) release() {
 	r.eyes.held = nil
 	for _, f := range held {
 		if r.eyes.heads == allowed {
-			f.Result, f.Why = Failed, ambiguous
+			f.Result, f.Why = r.hidden(f)
 		} else {
 			f.Result, f.Why = agree(f)
 		}

@@ -188,6 +188,17 @@ func TestADestinationThatIngestsIsNotMissingWhatItTook(t *testing.T) {
 	if sum.Ingested != 1 || sum.Equal != 1 || found["taken.csv.gz"].Repairable {
 		t.Errorf("%+v", sum)
 	}
+	// Without the right to list, one that was taken away cannot be told from one that
+	// may not be looked at, whether or not it is already known that others may be.
+	w.mayList = false
+	delete(w.stored, "p/"+string(day(-1))+"_other.csv.gz")
+	w.delivered(day(-2), "first.csv.gz", "aaaa")
+	delete(w.stored, "p/"+string(day(-2))+"_first.csv.gz")
+	_, found = run(t, v)
+	want(t, found, map[string]verify.Result{
+		"first.csv.gz": verify.Ingested, "taken.csv.gz": verify.Ingested, "other.csv.gz": verify.Ingested, "there.csv.gz": verify.Equal,
+		"dead.csv.gz": verify.Missing, "before.csv.gz": verify.Failed,
+	}, nil)
 }
 
 // TestObjectsThatOutlivedTheirReportsAreNoDifference: Oracle deletes after a year.
