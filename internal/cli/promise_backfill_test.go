@@ -148,7 +148,7 @@ func TestAPausedRouteCopiesNothingAndSaysWhy(t *testing.T) {
 		t.Errorf("sync while paused says %q", r.stderr)
 	}
 
-	agent := w.start(t, "run")
+	agent, probe := w.listen(t, "run")
 	eventually(t, "the agent has scanned", func() bool { s, code := w.status(t); return code == 0 && s.LastScan != nil && s.Queue["live"] == 1.0 })
 	text := w.run(t, "status").want(t, 0).stdout
 	for _, want := range []string{"PAUSED", "the bucket moves", "ready         yes", "1 waiting", "nothing is taken"} {
@@ -156,6 +156,11 @@ func TestAPausedRouteCopiesNothingAndSaysWhy(t *testing.T) {
 			t.Errorf("status lacks %q: %s", want, text)
 		}
 	}
+	// A probe learns that it is paused, which is no failure, and not by whom and why.
+	if code, _, body := probe.ready(); code != 200 || !strings.Contains(body, `"paused_since": "20`) || strings.Contains(body, "bucket moves") {
+		t.Errorf("readyz while paused = %d %s", code, body)
+	}
+	probe.wants(map[string]float64{"focus_paused": 1})
 	if r := w.run(t, "sync").want(t, 1); !strings.Contains(r.stderr, "the bucket moves") {
 		t.Errorf("sync beside a paused agent says %q", r.stderr)
 	}
@@ -176,6 +181,7 @@ func TestAPausedRouteCopiesNothingAndSaysWhy(t *testing.T) {
 	}
 	w.sync(t, 0)
 	w.check(t)
+	probe.wants(map[string]float64{"focus_paused": 0})
 	if log := agent.stop().want(t, 0).stderr; !strings.Contains(log, "paused: no file is taken") || !strings.Contains(log, "resumed: files are taken") {
 		t.Errorf("the log of the agent does not tell of both ends")
 	}
