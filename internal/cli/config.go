@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -68,6 +69,9 @@ func (a *app) configCheck(asJSON bool) error {
 			return err
 		}
 		v := judged(cfg)
+		for _, w := range v.Warnings {
+			fmt.Fprintf(a.env.Stderr, "warning: %v\n", w)
+		}
 		file := v.File
 		if file == "" {
 			file = "the environment (there is no file)"
@@ -82,7 +86,7 @@ func (a *app) configCheck(asJSON bool) error {
 	} else if err != nil {
 		return err
 	}
-	v.Warnings = append(v.Warnings, warnings...)
+	v.Warnings = slices.Insert(v.Warnings, 0, warnings...) // never null
 	if err := a.printJSON(v); err != nil || v.Valid {
 		return err
 	}
@@ -101,6 +105,9 @@ func judged(cfg *config.Config) verdict {
 	v.Queue = "at " + cfg.NATS.URL
 	if cfg.Embedded() {
 		v.Queue = "embedded, in " + cfg.StoreDir()
+	}
+	if w := cfg.PythonStateMissing(); w != nil {
+		v.Warnings = append(v.Warnings, *w)
 	}
 	return v
 }

@@ -94,7 +94,7 @@ func (r *route) lostLedger(known *state.Known) error {
 // expectPython refuses to begin beside a state.json of the Python agent that
 // nobody has decided about.
 func (r *route) expectPython() error {
-	file := r.pythonState()
+	file := r.cfg.PythonState()
 	f, err := os.Open(file)
 	if file == "" || errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -116,24 +116,6 @@ func (r *route) expectPython() error {
 		"  oracle-focus-agent state import %[2]s   take over what it delivered (--dry-run shows what that is)\n"+
 		"  oracle-focus-agent state rebuild   record what is found at the destination\n"+
 		"  --resend                           begin fresh: copy everything that this installation is responsible for", files, file)}
-}
-
-// pythonState is where state.file says. A relative one counts from the directory of
-// this process or, where nothing is there, of the configuration file: the Python agent
-// was started beside its own, and a service is started elsewhere.
-func (r *route) pythonState() string {
-	file := r.cfg.State.File
-	if file == "" || r.cfg.File() == "" || filepath.IsAbs(file) {
-		return file
-	}
-	beside := filepath.Join(filepath.Dir(r.cfg.File()), file)
-	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-		return file
-	}
-	if _, err := os.Stat(beside); errors.Is(err, fs.ErrNotExist) {
-		return file
-	}
-	return beside
 }
 
 // begin makes a decision to go on with an empty ledger last: without it the next

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -73,6 +76,41 @@ func (c *Config) PIDFile(euid int) string {
 		return systemPIDFile
 	}
 	return filepath.Join(c.State.Dir, "agent.pid")
+}
+
+// PythonState is where state.file says. A relative one counts from the directory of
+// this process or, where nothing is there, of the configuration file: the Python agent
+// was started beside its own, and a service is started elsewhere.
+func (c *Config) PythonState() string {
+	file := c.State.File
+	if file == "" || c.file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	if beside := filepath.Join(filepath.Dir(c.file), file); missing(file) && !missing(beside) {
+		return beside
+	}
+	return file
+}
+
+// PythonStateMissing is the warning that the file names a state.json that is in
+// neither of the two places: a copy of the file elsewhere would make a first start
+// that sends again what the Python agent has sent. It is nil where the default or an
+// absolute path stands, and is for commands that judge the configuration: once there
+// is a ledger, nobody looks for that file.
+func (c *Config) PythonStateMissing() *Warning {
+	src := c.origins["state.file"]
+	if file := c.PythonState(); src.File == "" || file == "" || filepath.IsAbs(file) || !missing(file) {
+		return nil
+	}
+	w := Warning(src.Problem)
+	w.Text = show("state.file", c.State.File) + " is neither in this directory nor beside the configuration file, so a first start would not see what the Python agent has delivered"
+	w.Fix = "write the absolute path of its state.json, or remove the line where that agent never ran"
+	return &w
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // StoreDir is where an embedded queue keeps its files.
