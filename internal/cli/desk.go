@@ -124,6 +124,9 @@ func writePIDFiles(cfg *config.Config, asked string, unlock func() error, warn f
 
 func pidFileError(err error, remedy string) error {
 	code := exitConfig
+	if alien, ok := errors.AsType[*daemon.AlienError](err); ok { // it says what to do
+		return &coded{code, fmt.Errorf("PID file: %w", alien)}
+	}
 	if errors.Is(err, daemon.ErrHeld) {
 		code, remedy = exitRunning, "see `oracle-focus-agent status`"
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +33,7 @@ the very process that wrote it: no other is ever signalled.`,
 		Example: "  oracle-focus-agent stop\n  oracle-focus-agent stop --config config.yaml --timeout 2m",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.stop(cmd.Context(), pidFile, wait) },
 	}
-	cmd.Flags().StringVar(&pidFile, "pid-file", "", "end the process that holds this PID file, and do not ask at state.dir")
+	cmd.Flags().StringVar(&pidFile, "pid-file", "", "end the process that holds this PID file; no configuration is read")
 	cmd.Flags().DurationVar(&wait, "timeout", stopWait, "how long to wait for the end")
 	return cmd
 }
@@ -43,19 +42,30 @@ func (a *app) stop(ctx context.Context, pidFile string, wait time.Duration) erro
 	if wait <= 0 {
 		return &coded{exitConfig, fmt.Errorf("--timeout %v: it must be more than 0", wait)}
 	}
-	cfg, err := a.find()
+	w := whom{file: pidFile}
+	if pidFile == "" {
+		cfg, err := a.find()
+		if err != nil {
+			return err
+		}
+		w = whom{cfg, holderFile(cfg)}
+	}
+	pid, err := w.tellToStop(ctx)
 	if err != nil {
 		return err
 	}
-	pid, err := tellToStop(ctx, cfg, pidFile)
-	if err != nil {
-		return err
-	}
-	if err := waitForEnd(ctx, cfg, pidFile, pid, wait); err != nil {
+	if err := w.waitForEnd(ctx, pid, wait); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.env.Stdout, "the agent, PID %d, has ended\n", pid)
 	return nil
+}
+
+// whom to stop: who answers at the state directory of cfg or holds the PID file. The
+// file alone tells where cfg is nil, and no configuration is read.
+type whom struct {
+	cfg  *config.Config
+	file string
 }
 
 // locate reads as much of the configuration as tells where the agent is. What is wrong
@@ -85,19 +95,18 @@ func (a *app) find() (*config.Config, error) {
 
 // tellToStop asks at the socket. Where no answer comes, the process that holds the
 // PID file is signalled.
-func tellToStop(ctx context.Context, cfg *config.Config, pidFile string) (pid int, err error) {
+func (w whom) tellToStop(ctx context.Context) (pid int, err error) {
 	var s agent.Status
 	var problem error
-	if pidFile == "" {
-		if problem = askQuickly(ctx, cfg, "/v1/stop", struct{}{}, &s); problem == nil {
+	if w.cfg != nil {
+		if problem = askQuickly(ctx, w.cfg, "/v1/stop", struct{}{}, &s); problem == nil {
 			return s.PID, nil
 		}
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
 	}
-	file := cmp.Or(pidFile, holderFile(cfg))
-	pid, err = daemon.Signal(file, syscall.SIGTERM)
+	pid, err = daemon.Signal(w.file, syscall.SIGTERM)
 	switch {
 	case err == nil:
 		return pid, nil
@@ -106,28 +115,28 @@ func tellToStop(ctx context.Context, cfg *config.Config, pidFile string) (pid in
 	case problem != nil && !errors.Is(problem, agent.ErrNotRunning):
 		return 0, problem
 	}
-	return 0, fmt.Errorf("%w: no process holds %s", agent.ErrNotRunning, file)
+	return 0, fmt.Errorf("%w: no process holds %s", agent.ErrNotRunning, w.file)
 }
 
 // waitForEnd returns when this process holds the PID file no more and does not
 // answer any more.
-func waitForEnd(ctx context.Context, cfg *config.Config, pidFile string, pid int, wait time.Duration) error {
+func (w whom) waitForEnd(ctx context.Context, pid int, wait time.Duration) error {
 	limit := time.NewTimer(wait)
 	defer limit.Stop()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	var last agent.Status
 	for {
-		silent := pidFile != ""
+		silent := w.cfg == nil
 		if !silent {
 			var s agent.Status
-			err := askBriefly(ctx, cfg, &s)
+			err := askBriefly(ctx, w.cfg, &s)
 			if err == nil && s.PID == pid {
 				last = s
 			}
 			silent = errors.Is(err, agent.ErrNotRunning) || err == nil && s.PID != pid
 		}
-		if holder, err := daemon.Holder(cmp.Or(pidFile, holderFile(cfg))); silent && holder != pid && err == nil {
+		if holder, err := daemon.Holder(w.file); silent && holder != pid && err == nil {
 			return nil
 		}
 		select {

@@ -26,6 +26,13 @@ type PIDFile struct {
 	file *os.File
 }
 
+// An AlienError is something in place of the PID file that is no file of an agent.
+type AlienError struct{ Path, What string }
+
+func (e *AlienError) Error() string {
+	return e.Path + " is " + e.What + ", which no agent makes; remove it"
+}
+
 // ErrHeld means that another process lives and holds the PID file.
 var ErrHeld = errors.New("another process holds it")
 
@@ -37,7 +44,11 @@ func WritePIDFile(path string) (*PIDFile, error) {
 	if err := trusted(dir); err != nil {
 		return nil, err
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+	info, err := os.Lstat(path)
+	if err == nil && info.IsDir() {
+		return nil, &AlienError{path, "a directory"}
+	}
+	if err == nil && info.Mode().IsRegular() {
 		if pid, err := Holder(path); err != nil || pid != 0 && pid != os.Getpid() {
 			return nil, errors.Join(fmt.Errorf("%s: %w (PID %d)", path, ErrHeld, pid), err)
 		}
@@ -107,13 +118,20 @@ func Holder(path string) (pid int, err error) {
 	case errors.Is(err, os.ErrNotExist):
 		return 0, nil
 	case errors.Is(err, syscall.ELOOP):
-		return 0, fmt.Errorf("%s is a symbolic link, which no agent makes; remove it", path)
+		return 0, &AlienError{path, "a symbolic link"}
+	case errors.Is(err, syscall.ENXIO):
+		return 0, &AlienError{path, "a socket"}
 	case err != nil:
 		return 0, err
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return 0, errors.Join(fmt.Errorf("%s is not a file", path), err)
+	switch info, err := file.Stat(); {
+	case err != nil:
+		return 0, err
+	case info.IsDir():
+		return 0, &AlienError{path, "a directory"}
+	case !info.Mode().IsRegular():
+		return 0, &AlienError{path, "a pipe or a device"}
 	}
 	lock := syscall.Flock_t{Type: syscall.F_RDLCK, Whence: io.SeekStart}
 	if err := syscall.FcntlFlock(file.Fd(), syscall.F_GETLK, &lock); err != nil {

@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -130,14 +131,20 @@ func TestOtherThingsInPlaceOfThePIDFile(t *testing.T) {
 	if err := errors.Join(syscall.Mkfifo(pipe, 0o644), os.Mkdir(folder, 0o755), os.WriteFile(text, []byte("hello"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{pipe, folder} {
-		if pid, err := daemon.Holder(path); err == nil || pid != 0 {
-			t.Errorf("Holder(%s) = %d, %v, want an error at once", path, pid, err)
+	socket := filepath.Join(dir, "socket")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for path, what := range map[string]string{pipe: "a pipe", folder: "a directory", socket: "a socket"} {
+		if pid, err := daemon.Holder(path); err == nil || pid != 0 || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("Holder(%s) = %d, %v, want at once that it is %s, to be removed", path, pid, err, what)
 		}
 	}
 	mustHold(t, text, 0)
-	if _, said := startHolder(t, folder); said == "held" {
-		t.Error("a directory was replaced")
+	if _, said := startHolder(t, folder); said != folder+" is a directory, which no agent makes; remove it" {
+		t.Errorf("in place of a directory: %q", said)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
 		t.Errorf("a failure leaves %v, %v", left, err)
