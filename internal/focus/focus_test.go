@@ -3,10 +3,12 @@ package focus_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/big"
 	"math/rand/v2"
@@ -433,8 +435,10 @@ func FuzzInspect(f *testing.F) {
 	f.Add([]byte("BilledCost,EffectiveCost,BillingCurrency,BillingPeriodStart\n,1,USD,2026-11-01T00:00Z\n\n\r\n,,,"), true)
 	var i focus.Inspector
 	f.Fuzz(func(t *testing.T, b []byte, plain bool) {
-		if plain {
-			b = zip(string(b))
+		if plain && len(b) < 1<<16 {
+			b = stored(b)
+		} else if plain {
+			t.Skip()
 		}
 		s := i.Inspect(bytes.NewReader(b))
 		if plain && s.Gzip != messages.GzipValid {
@@ -458,10 +462,11 @@ func TestAgainstTheStandardLibrary(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	const alphabet = "ab,,\n\n\r\"\"\"é"
 	compared := 0
-	for range 30_000 {
+	var i focus.Inspector
+	for range 20_000 {
 		text := make([]byte, random.IntN(24))
-		for i := range text {
-			text[i] = alphabet[random.IntN(len(alphabet))]
+		for n := range text {
+			text[n] = alphabet[random.IntN(len(alphabet))]
 		}
 		r := csv.NewReader(bytes.NewReader(text))
 		r.FieldsPerRecord = -1
@@ -470,7 +475,7 @@ func TestAgainstTheStandardLibrary(t *testing.T) {
 			continue
 		}
 		compared++
-		if s := inspect(zip(string(text))); s.Rows != int64(len(want)-1) {
+		if s := i.Inspect(bytes.NewReader(stored(text))); s.Rows != int64(len(want)-1) {
 			t.Fatalf("%q: %d rows, want %d", text, s.Rows, len(want)-1)
 		}
 	}
@@ -479,11 +484,20 @@ func TestAgainstTheStandardLibrary(t *testing.T) {
 	}
 }
 
+// stored is a gzip without compression, which costs nothing to make.
+func stored(text []byte) []byte {
+	b := []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1}
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(text)))
+	b = append(binary.LittleEndian.AppendUint16(b, ^uint16(len(text))), text...)
+	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(text))
+	return binary.LittleEndian.AppendUint32(b, uint32(len(text)))
+}
+
 func TestMemoryIsThatOfOneRow(t *testing.T) {
-	b := report(t, 5, 20_000)
+	b := report(t, 5, 5000)
 	var i focus.Inspector
 	i.Inspect(bytes.NewReader(b))
-	if n := testing.AllocsPerRun(2, func() { i.Inspect(bytes.NewReader(b)) }); n > 2000 {
-		t.Errorf("%v allocations for 20000 rows", n)
+	if n := testing.AllocsPerRun(2, func() { i.Inspect(bytes.NewReader(b)) }); n > 500 {
+		t.Errorf("%v allocations for 5000 rows", n)
 	}
 }
