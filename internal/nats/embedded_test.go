@@ -82,6 +82,13 @@ func TestRecreatedConsumersDeliverAtOnce(t *testing.T) {
 		if ok, err := c.Publisher("focus").Publish(t.Context(), lane, file("in "+string(lane))); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
+		// The consumer learns of a message a moment after the stream has stored it.
+		if err := natstest.Until(func() bool {
+			s, err := c.Status(t.Context(), a)
+			return err == nil && s.Live.Waiting+s.Backfill.Waiting == 1
+		}); err != nil {
+			t.Fatal(err)
+		}
 		if d, err := c.Queue(a).Next(t.Context(), true); d == nil || err != nil {
 			t.Fatal(d, err)
 		}

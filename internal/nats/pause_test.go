@@ -8,6 +8,7 @@ import (
 
 	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/natstest"
 	"oracle-focus-agent/messages"
 )
 
@@ -184,6 +185,18 @@ func TestSetupAndAStartKeepAPause(t *testing.T) {
 	}
 }
 
+// knows waits until the consumers know of so many messages: they learn of one a moment
+// after the stream has stored it.
+func (w *world) knows(live, backfill uint64) {
+	w.Helper()
+	if err := natstest.Until(func() bool {
+		s := w.status()
+		return s.Live.Waiting == live && s.Backfill.Waiting == backfill
+	}); err != nil {
+		w.Fatal(err)
+	}
+}
+
 // A slot takes an old file only when no fresh one waits, however many old ones there are.
 func TestTheBackfillLaneNeverDelaysAFreshFile(t *testing.T) {
 	w := newWorld(t, time.Minute)
@@ -192,6 +205,7 @@ func TestTheBackfillLaneNeverDelaysAFreshFile(t *testing.T) {
 	}
 	w.mustPublish(messages.Live, "fresh1")
 	w.mustPublish(messages.Live, "fresh2")
+	w.knows(2, 3)
 	for i, want := range []messages.Lane{messages.Live, messages.Live, messages.Backfill} {
 		d := w.take()
 		if d.Subject[:len("focus.files.")+len(want)] != "focus.files."+string(want) {
@@ -199,6 +213,7 @@ func TestTheBackfillLaneNeverDelaysAFreshFile(t *testing.T) {
 		}
 		if i == 2 { // a fresh one that comes now is the next
 			w.mustPublish(messages.Live, "fresh3")
+			w.knows(1, 2)
 		}
 		w.settle(d, copier.Verdict{Act: copier.Ack})
 	}
