@@ -142,6 +142,7 @@ func (c *Copier) Run(ctx context.Context) {
 		context.AfterFunc(work, func() { timer.Stop() })
 	})
 	defer stop()
+	c.tellFIPS()
 	c.crew(ctx, work)
 }
 

@@ -262,8 +262,7 @@ func (in *intake) finish(o messages.Object) (crc32c, verified string, err error)
 	}
 }
 
-// sums computes what the ladder needs: CRC32C always, MD5 where the source
-// declares it and no CRC32C.
+// sums computes what the ladder needs: CRC32C always, MD5 where wantsMD5 says so.
 type sums struct {
 	crc hash.Hash32
 	md5 hash.Hash // nil where not needed
@@ -271,7 +270,7 @@ type sums struct {
 
 func newSums(o messages.Object) sums {
 	s := sums{crc: crc32.New(crc32.MakeTable(crc32.Castagnoli))}
-	if o.CRC32C == "" && o.MD5 != "" {
+	if wantsMD5(o) {
 		s.md5 = md5.New()
 	}
 	return s

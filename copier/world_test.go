@@ -3,6 +3,7 @@ package copier_test
 import (
 	"bytes"
 	"context"
+	"crypto/fips140"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/binary"
@@ -255,7 +256,8 @@ func crc(b []byte) string {
 }
 
 func md5sum(b []byte) string {
-	sum := md5.Sum(b)
+	var sum [md5.Size]byte
+	fips140.WithoutEnforcement(func() { sum = md5.Sum(b) }) // the source is not ours
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
