@@ -71,6 +71,9 @@ func (a *app) configInit(ctx context.Context, answers map[string]string, force b
 	if _, err := os.Lstat(path); err == nil && !force {
 		return exists(path)
 	}
+	if err := placeFor(path); err != nil {
+		return err
+	}
 	in, terminal := a.env.Stdin.(*os.File)
 	terminal = terminal && term.IsTerminal(int(in.Fd()))
 	if err := judge(answers, terminal); err != nil {
@@ -79,7 +82,7 @@ func (a *app) configInit(ctx context.Context, answers map[string]string, force b
 	if terminal {
 		i := interview{bufio.NewReader(in), a.env.Stderr}
 		if err := i.complete(ctx, answers); err != nil {
-			return err
+			return left(ctx, err)
 		}
 	}
 	text, err := config.Fill(focus.Template, answers)
@@ -87,7 +90,7 @@ func (a *app) configInit(ctx context.Context, answers map[string]string, force b
 		return err
 	}
 	if err := writeConfig(path, titled(text), force); err != nil {
-		return err
+		return unwritten(path, err)
 	}
 	fmt.Fprintf(a.env.Stdout, "wrote %s\nnext: oracle-focus-agent test --config %[1]s\n      oracle-focus-agent run --config %[1]s\n", path)
 	return nil
@@ -173,6 +176,14 @@ func (i interview) ask(ctx context.Context, q question) (string, error) {
 	}
 }
 
+// left is err for one who was asked before anything was written, and broke it off.
+func left(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &coded{exitInterrupted, errors.New("interrupted; nothing was written")}
+	}
+	return err
+}
+
 // line waits for a line or the end of ctx; then the reading goes on behind it
 // until the process ends.
 func (i interview) line(ctx context.Context) (string, error) {
@@ -195,6 +206,31 @@ func (i interview) line(ctx context.Context) (string, error) {
 		}
 		return strings.TrimSpace(r.text), nil
 	}
+}
+
+// placeFor refuses a path at which no file can be made, before any work for one.
+func placeFor(path string) error {
+	dir := filepath.Dir(path)
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return &coded{exitConfig, fmt.Errorf("the directory %s does not exist, and nothing was written; create it (mkdir -p %s) or name a file elsewhere", dir, shellQuoted(dir))}
+	case err != nil:
+		return &coded{exitConfig, fmt.Errorf("%w; name a file elsewhere", err)}
+	case !info.IsDir():
+		return &coded{exitConfig, fmt.Errorf("%s is not a directory; name a file elsewhere", dir)}
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return &coded{exitConfig, fmt.Errorf("%s is a directory; name a file in it", path)}
+	}
+	return nil
+}
+
+// unwritten is err for one whom the system kept from writing path.
+func unwritten(path string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return &coded{exitConfig, fmt.Errorf("%w; let this user write to %s, or name a file elsewhere", err, filepath.Dir(path))}
+	}
+	return err
 }
 
 // writeConfig makes the file appear whole or not at all, for its owner only.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"oracle-focus-agent/internal/state"
@@ -85,10 +86,35 @@ func (r *route) lostLedger(known *state.Known) error {
 	if files := r.exports(); len(files) > 0 {
 		export = filepath.Join(r.cfg.State.ExportDir, files[len(files)-1])
 	}
-	fmt.Fprintf(&b, "  oracle-focus-agent state import %s   restore an export\n", export)
-	b.WriteString("  oracle-focus-agent state rebuild       record what is found at the destination\n" +
-		"  --resend                               go on without it: what is not found at the destination is sent again")
+	b.WriteString(waysOut([][2]string{
+		{r.typed("state", "import", export), "restore an export"},
+		{r.typed("state", "rebuild"), "record what is found at the destination"},
+		{"--resend", "go on without it: what is not found at the destination is sent again"},
+	}))
 	return &coded{exitConfig, errors.New(b.String())}
+}
+
+// typed is a command to be typed or pasted where this one was, about the same
+// configuration.
+func (r *route) typed(words ...string) string {
+	if r.cfg.File() != "" {
+		words = append(words, "--config", r.cfg.File())
+	}
+	for i, word := range words {
+		words[i] = shellQuoted(word)
+	}
+	return "oracle-focus-agent " + strings.Join(words, " ")
+}
+
+// waysOut are indented lines of what can be typed, and what for.
+func waysOut(rows [][2]string) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintf(w, "  %s\t%s\n", row[0], row[1])
+	}
+	_ = w.Flush() // a Builder takes everything
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // expectPython refuses to begin beside a state.json of the Python agent that
@@ -112,10 +138,11 @@ func (r *route) expectPython() error {
 	if files == 0 {
 		return nil
 	}
-	return &coded{exitConfig, fmt.Errorf("the Python agent has delivered %d files, as %s says, and this installation has no ledger yet; nothing was copied. Say what to do:\n"+
-		"  oracle-focus-agent state import %[2]s   take over what it delivered (--dry-run shows what that is)\n"+
-		"  oracle-focus-agent state rebuild   record what is found at the destination\n"+
-		"  --resend                           begin fresh: copy everything that this installation is responsible for", files, file)}
+	return &coded{exitConfig, fmt.Errorf("the Python agent has delivered %d files, as %s says, and this installation has no ledger yet; nothing was copied. Say what to do:\n%s", files, file, waysOut([][2]string{
+		{r.typed("state", "import", file), "take over what it delivered (--dry-run shows what that is)"},
+		{r.typed("state", "rebuild"), "record what is found at the destination"},
+		{"--resend", "begin fresh: copy everything that this installation is responsible for"},
+	}))}
 }
 
 // begin makes a decision to go on with an empty ledger last: without it the next

@@ -45,9 +45,10 @@ func TestConfigInitThatIsLeftWritesNothing(t *testing.T) {
 		name  string
 		leave func(typed *os.File, cancel func())
 		code  int
+		says  string
 	}{
-		{"Ctrl-C", func(_ *os.File, cancel func()) { cancel() }, 130},
-		{"Ctrl-D", func(typed *os.File, _ func()) { fmt.Fprint(typed, "\x04") }, 1},
+		{"Ctrl-C", func(_ *os.File, cancel func()) { cancel() }, 130, "error: interrupted; nothing was written"},
+		{"Ctrl-D", func(typed *os.File, _ func()) { fmt.Fprint(typed, "\x04") }, 1, "nothing was written"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -64,8 +65,8 @@ func TestConfigInitThatIsLeftWritesNothing(t *testing.T) {
 			fmt.Fprintln(term.typed, "ocid1.tenancy.oc1..aa")
 			until(t, "the second question", patience, func() bool { return strings.Contains(out.String(), "S3 path") })
 			tt.leave(term.typed, cancel)
-			if code := <-done; code != tt.code {
-				t.Errorf("exit code %d, want %d: %s", code, tt.code, out)
+			if code := <-done; code != tt.code || !strings.Contains(out.String(), tt.says) {
+				t.Errorf("exit code %d, want %d and %q: %s", code, tt.code, tt.says, out)
 			}
 			if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
 				t.Errorf("left behind: %v, %v", files, err)

@@ -468,6 +468,63 @@ func TestALedgerThatIsLostOnTheServerIsNotBegunAnew(t *testing.T) {
 	}
 }
 
+// A ledger that the server holds in another way than this program needs cannot be
+// changed, only made anew: the message names the way, and the way leads there.
+func TestALedgerThatMustBeMadeAnewIsNotLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{})
+	w.delivered(5, 1)
+	js, err := jetstream.New(w.external(t).Connect(t).NATS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.sync(t, 0)
+	w.inMemory(t, js)
+	file := filepath.Join(t.TempDir(), "ledger.jsonl")
+	w.says(t, 2, []string{"sync"}, "KV_focus_state", "stop the agents, run `oracle-focus-agent state export", "delete the asset", "state import")
+	w.says(t, 0, []string{"state", "export", "-o", file}, "2 records")
+	if err := js.DeleteKeyValue(t.Context(), "focus_state"); err != nil {
+		t.Fatal(err)
+	}
+	w.says(t, 0, []string{"setup"})
+	w.says(t, 0, []string{"state", "import", file, "--yes"})
+	if s := w.sync(t, 0); s.Skipped != 2 || s.Adopted != 0 || len(w.S3.History()) != 2 {
+		t.Errorf("sync = %+v, %d commits; want 2 skipped and no commit", s, len(w.S3.History()))
+	}
+}
+
+// inMemory puts what the ledger holds into one that the server keeps in memory.
+func (w *world) inMemory(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	kv, err := js.KeyValue(t.Context(), "focus_state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := kv.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := map[string][]byte{}
+	for _, key := range keys {
+		e, err := kv.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held[key] = e.Value()
+	}
+	if err := js.DeleteKeyValue(t.Context(), "focus_state"); err != nil {
+		t.Fatal(err)
+	}
+	if kv, err = js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "focus_state", Storage: jetstream.MemoryStorage}); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range held {
+		if _, err := kv.Put(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func (w *world) marksOn(t *testing.T, js jetstream.JetStream) (m messages.Marks) {
 	t.Helper()
 	kv, err := js.KeyValue(t.Context(), "focus_state")

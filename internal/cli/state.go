@@ -17,6 +17,7 @@ import (
 
 	"oracle-focus-agent/internal/agent"
 	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/internal/state"
 	"oracle-focus-agent/messages"
 	"oracle-focus-agent/scanner"
@@ -48,7 +49,7 @@ at all, for its owner only; without one the export is printed.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.stateExport(cmd.Context(), o) },
 	}
 	cmd.Flags().StringVar(&o.format, "format", "jsonl", "jsonl or python")
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this file")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this file; - is standard output")
 	cmd.Flags().BoolVar(&o.json, "json", false, "with --output: print what was written as one JSON object")
 	return cmd
 }
@@ -61,8 +62,16 @@ func (a *app) stateExport(ctx context.Context, o exportOptions) error {
 	case o.format != "jsonl":
 		return &coded{exitConfig, fmt.Errorf("--format %q: use jsonl or python", o.format)}
 	}
+	if o.output == "-" {
+		o.output = ""
+	}
 	if o.json && o.output == "" {
 		return &coded{exitConfig, errors.New("--json is about the file of --output; without one the export itself is printed")}
+	}
+	if o.output != "" {
+		if err := placeFor(o.output); err != nil {
+			return err
+		}
 	}
 	var out exported
 	err := a.withPages(ctx, func(route string, p pages) (err error) {
@@ -82,7 +91,7 @@ func (a *app) stateExport(ctx context.Context, o exportOptions) error {
 		fmt.Fprintf(a.env.Stderr, "warning: %s cannot be read and was left out; its file counts as not copied\n", key)
 	}
 	if err != nil || o.output == "" {
-		return err
+		return unwritten(o.output, err)
 	}
 	if o.json {
 		return a.printJSON(out)
@@ -114,7 +123,12 @@ func (a *app) withPages(ctx context.Context, f func(route string, p pages) error
 	if err := r.lockEmbedded(); err != nil {
 		return err
 	}
-	if err := r.openQueue(ctx, "state"); err != nil {
+	err = r.openQueue(ctx, "state")
+	if _, differs := errors.AsType[*nats.DifferenceError](err); differs {
+		// A ledger that has to be made anew must be readable for that.
+		r.ledger, err = r.conn.Ledger(ctx, r.assets.State, cfg.OCI.Name)
+	}
+	if err != nil {
 		return err
 	}
 	return f(cfg.OCI.Name, r.statePage)
@@ -314,7 +328,7 @@ func (a *app) confirm(ctx context.Context, yes bool, question string) error {
 	fmt.Fprintf(a.env.Stderr, "%s [y/N] ", question)
 	answer, err := interview{bufio.NewReader(in), a.env.Stderr}.line(ctx)
 	if err != nil {
-		return err
+		return left(ctx, err)
 	}
 	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
 		return errors.New("nothing was written")

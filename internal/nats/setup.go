@@ -37,9 +37,10 @@ func (e *MissingError) Error() string {
 }
 
 const (
-	remedySetup = "run `oracle-focus-agent setup`, or set nats.ack_wait and nats.replicas as the server has them"
-	remedyHand  = "change them back with the nats command line, or use another nats.prefix"
-	remedyStone = "stop the agents, delete the asset and run `oracle-focus-agent setup`: the next scan rebuilds what it held"
+	remedySetup  = "run `oracle-focus-agent setup`, or set nats.ack_wait and nats.replicas as the server has them"
+	remedyHand   = "change them back with the nats command line, or use another nats.prefix"
+	remedyLedger = "stop the agents, run `oracle-focus-agent state export -o ledger.jsonl`, delete the asset, run `oracle-focus-agent setup` and `oracle-focus-agent state import ledger.jsonl`: without the ledger it is not known what was sent"
+	remedyStone  = "stop the agents, delete the asset and run `oracle-focus-agent setup`: the next scan rebuilds what it held"
 )
 
 // Setup brings the assets to what a defines. What exists is compared field by
@@ -220,7 +221,10 @@ func refused(changes []change, m Manage) error {
 }
 
 func remedyFor(differences []Difference, m Manage) string {
+	isLedger := func(d Difference) bool { return d.Immutable && strings.HasPrefix(d.Asset, "stream KV_") }
 	switch {
+	case slices.ContainsFunc(differences, isLedger):
+		return remedyLedger
 	case slices.ContainsFunc(differences, func(d Difference) bool { return d.Immutable }):
 		return remedyStone
 	case m == Verify:
