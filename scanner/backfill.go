@@ -2,7 +2,6 @@ package scanner
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,7 +26,7 @@ const backfillOnly = messages.Day("9999-12-31")
 // that a sweep finds it, too.
 func (s *Scanner) Backfill(ctx context.Context, r messages.Range, all bool) (Stats, error) {
 	started := time.Now()
-	st := Stats{Scan: rand.Text()[:8], Started: started.UTC(), From: r.From, Ineligible: map[messages.Reason]int{}}
+	st := Stats{Scan: id(8), Started: started.UTC(), From: r.From, Ineligible: map[messages.Reason]int{}}
 	if !r.Valid() {
 		return st, fmt.Errorf("%q to %q is no range of days", r.From, r.To)
 	}

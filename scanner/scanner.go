@@ -9,7 +9,6 @@ package scanner
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -186,7 +185,7 @@ func (s *Scanner) Scan(ctx context.Context) (Stats, error) {
 
 func (s *Scanner) scan(ctx context.Context) (Stats, error) {
 	started := time.Now()
-	st := Stats{Scan: rand.Text()[:8], Started: started.UTC(), Ineligible: map[messages.Reason]int{}}
+	st := Stats{Scan: id(8), Started: started.UTC(), Ineligible: map[messages.Reason]int{}}
 	log := s.Log.With("scan", st.Scan)
 	marks, revision, err := s.marks(ctx)
 	if err != nil {
@@ -386,7 +385,7 @@ func (p *pass) judge(ctx context.Context, o messages.Object) (Outcome, error) {
 func (p *pass) publish(ctx context.Context, out Outcome, generation int) Outcome {
 	queued, err := p.Publisher.Publish(ctx, out.Lane, messages.FileDiscovered{
 		Route: p.Route, Object: out.Object, Generation: generation, Epoch: p.Epoch,
-		Discovered: time.Now().UTC(), Scan: p.stats.Scan, Trace: rand.Text()[:12],
+		Discovered: time.Now().UTC(), Scan: p.stats.Scan, Trace: id(12),
 	})
 	switch {
 	case err != nil:
