@@ -251,8 +251,10 @@ func (r *route) noteDays(since messages.Day, ranges []messages.Range) {
 	if err == nil && had != nil && had.Identity == known.Identity && had.Since == known.Since && slices.Equal(had.Ranges, known.Ranges) {
 		return
 	}
-	if err = known.Write(file); err != nil {
-		r.log.Warn("could not be noted that there is a ledger: if it is lost, this installation will not notice", "err", err)
+	if err = known.Write(file); err != nil && !r.unnoted.Swap(true) { // each scan tries again
+		r.log.Warn("could not be noted that there is a ledger: if it is lost, this installation will not notice; let this user write to state.dir (FOCUS_STATE_DIR), or name another", "err", err)
+	} else if err == nil {
+		r.unnoted.Store(false)
 	}
 }
 

@@ -113,6 +113,7 @@ type route struct {
 	manager  *systemd.Manager // nil where none started this process
 	unlock   func() error
 	hadMarks atomic.Bool  // the ledger held scan marks
+	unnoted  atomic.Bool  // it was said that the note of the ledger cannot be written
 	known    *state.Known // what is noted of a ledger that is gone; nil of none
 }
 

@@ -106,7 +106,7 @@ func awaitHealthy(srv *server.Server, b *bridge) error {
 func embeddedFault(dir string, err error) error {
 	return &messages.Fault{
 		Class: messages.Queue, Op: "start the embedded nats in " + dir, Err: err,
-		Remedy: "check space and permissions there; as a last resort move the directory away: the next scan rebuilds what it held",
+		Remedy: "check space and permissions there; as a last resort move the directory away; `oracle-focus-agent state import` of an export or `state rebuild` then tells what was sent",
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *Conn) Serve(s Service) (stop func(), err error) {
 	r := &replier{status: s.Status}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	c.mu.Lock()
-	c.serving = &servingAs{own: s.Prefix + ".", status: StatusSubject(s.Prefix, s.Role)}
+	c.serving = newServing(s)
 	c.mu.Unlock()
 	config := micro.Config{
 		Name: s.Prefix + "-" + s.Role, Version: semver(s.Version), Description: serviceDoes,
@@ -109,6 +109,15 @@ type servingAs struct {
 	own    string // begins the subjects that the work publishes to, beside $…
 	status string
 	told   bool
+	// violation finds what is refused, and for which subject.
+	violation *regexp.Regexp
+}
+
+func newServing(s Service) *servingAs {
+	return &servingAs{
+		own: s.Prefix + ".", status: StatusSubject(s.Prefix, s.Role),
+		violation: regexp.MustCompile(`(?i)(publish|subscription) to "([^"]+)"`),
+	}
 }
 
 // violatedBy reports whether err is about the service: one of its subscriptions,
@@ -117,7 +126,7 @@ func (s *servingAs) violatedBy(err error) bool {
 	if s == nil {
 		return false
 	}
-	m := regexp.MustCompile(`(?i)(publish|subscription) to "([^"]+)"`).FindStringSubmatch(err.Error())
+	m := s.violation.FindStringSubmatch(err.Error())
 	if m == nil {
 		return false
 	}
@@ -141,13 +150,19 @@ func (c *Conn) serviceViolated(err error) bool {
 	return true
 }
 
-// semver brings the version of a build into the form that services must have.
+// semver brings the version of a build into the form that services must have. It is
+// called once for each service.
 func semver(version string) string {
 	v := strings.TrimPrefix(version, "v")
 	if regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`).MatchString(v) {
 		return v
 	}
-	word := regexp.MustCompile(`[^A-Za-z-]`).ReplaceAllString(version, "")
+	word := strings.Map(func(r rune) rune {
+		if r == '-' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
+			return r
+		}
+		return -1
+	}, version)
 	if word == "" {
 		word = "unknown"
 	}
