@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/fips140"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -29,8 +30,8 @@ where setup would refuse to.`,
 				return a.printJSON(ownVersions())
 			}
 			v := ownVersions()
-			fmt.Fprintf(a.env.Stdout, "oracle-focus-agent %s\n%s %s\nembedded nats-server %s\nformats: messages and records %d, assets %d\n",
-				v.Version, v.Go, v.Platform, v.NATSServer, v.Schema, v.AssetSchema)
+			fmt.Fprintf(a.env.Stdout, "oracle-focus-agent %s\n%s %s\nFIPS 140-3 mode %s, Go Cryptographic Module %s\nembedded nats-server %s\nformats: messages and records %d, assets %d\n",
+				v.Version, v.Go, v.Platform, v.FIPSMode, v.FIPSModule, v.NATSServer, v.Schema, v.AssetSchema)
 			return nil
 		},
 	}
@@ -45,6 +46,8 @@ type versions struct {
 	Revision    string `json:"revision,omitempty"`
 	Go          string `json:"go"`
 	Platform    string `json:"platform"`
+	FIPSMode    string `json:"fips140_mode"` // off, on, only
+	FIPSModule  string `json:"fips140_module"`
 	NATSServer  string `json:"embedded_nats_server"`
 	Schema      int    `json:"schema"`
 	AssetSchema int    `json:"asset_schema"`
@@ -53,8 +56,21 @@ type versions struct {
 func ownVersions() versions {
 	return versions{
 		Version: version(), Revision: revision(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		FIPSMode: fipsMode(), FIPSModule: fips140.Version(),
 		NATSServer: module("github.com/nats-io/nats-server/v2"), Schema: messages.Schema, AssetSchema: messages.AssetSchema,
 	}
+}
+
+// fipsMode is what GODEBUG=fips140 and the build (GOFIPS140) come to. It says how the
+// cryptography runs, and does not claim that anything complies with anything.
+func fipsMode() string {
+	switch {
+	case fips140.Enforced():
+		return "only"
+	case fips140.Enabled():
+		return "on"
+	}
+	return "off"
 }
 
 // version is what the Go tool recorded at the build.
