@@ -278,8 +278,11 @@ func TestHeaders(t *testing.T) {
 	if s := inspect(zip(all + ",Region\n")); len(s.Problems) != 1 || !strings.Contains(s.Problems[0], `"Region"`) {
 		t.Errorf("a column twice: %+v", s)
 	}
-	if s := inspect(zip("")); s.Gzip != messages.GzipValid || !slices.Equal(s.Problems, []string{"there is not even a header"}) {
+	if s := inspect(zip("")); s.Gzip != messages.GzipValid || s.Skipped != "there is not even a header" || s.Complete() {
 		t.Errorf("no content: %+v", s)
+	}
+	if s := inspect(zip(all + "\r" + row + "\r")); s.Complete() || s.Gzip != messages.GzipValid || !strings.Contains(s.Skipped, "CR alone") {
+		t.Errorf("lines that end with CR alone cost nothing: %+v", s)
 	}
 	if len(focus.Columns()) != 49 {
 		t.Errorf("%d columns", len(focus.Columns()))

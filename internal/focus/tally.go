@@ -69,7 +69,7 @@ func newTally() *tally {
 func (t *tally) read(r *records) {
 	if !t.header(r) {
 		if r.eof && t.stats.Skipped == "" {
-			t.problem("there is not even a header")
+			t.skip("there is not even a header")
 		}
 		return
 	}
