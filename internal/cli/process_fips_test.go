@@ -55,12 +55,14 @@ func TestCopiesInFIPS140Mode(t *testing.T) {
 	}
 }
 
-// The queue inside of the process, too, works where the mode is enforced.
-func TestTheEmbeddedQueueWorksWhereFIPS140IsEnforced(t *testing.T) {
+// The queue inside of the process and the live test, too, work where the mode is enforced.
+func TestEmbeddedQueueAndLiveTestWorkWhereFIPS140IsEnforced(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, simulator.Options{Days: 1, FilesPerDay: 2}, "GODEBUG=fips140=only")
-	if code, stdout, stderr := l.run("sync"); code != 0 {
-		t.Fatalf("sync exits with %d:\n%s%s", code, stdout, stderr)
+	for _, args := range [][]string{{"sync"}, {"test", "--live", "--yes-to", "upload,object,complete"}} {
+		if code, stdout, stderr := l.run(args...); code != 0 {
+			t.Fatalf("%s exits with %d:\n%s%s", args, code, stdout, stderr)
+		}
 	}
 	l.mustBeRight()
 }
