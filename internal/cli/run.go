@@ -113,22 +113,10 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 	defer closeLog()
 	r := &route{cfg: cfg, naming: naming, log: log}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.findManager(a); err != nil {
-		return err
-	}
-	if r.monitor, err = newMonitor(cfg, name, log); err != nil {
-		return err
-	}
-	defer r.monitor.close()
-	if r.alerts, err = newAlerts(ctx, cfg, name, r.monitor, log); err != nil {
-		return err
-	}
-	defer r.alerts.close()
-	if err := r.open(ctx, name, c); err != nil {
+	g, err := r.start(ctx, a, name, name, c)
+	if err != nil {
 		return interrupted(ctx, err)
 	}
-	g := r.running(name)
-	g.unserve = g.serve(name)
 	defer func() { g.unserve() }()
 	log.Info("started", "role", name, "version", version(), "route", cfg.OCI.Name)
 	ctx, stop := context.WithCancel(ctx)
@@ -145,6 +133,26 @@ func (a *app) role(ctx context.Context, name string, c change, work func(context
 	beside.Wait()
 	log.Info("stopped", "role", name)
 	return displaced
+}
+
+// start opens the route for a role, which is called shown where others look at it. The
+// caller ends the service over NATS; close ends the rest.
+func (r *route) start(ctx context.Context, a *app, role, shown string, c change) (g *running, err error) {
+	if err := r.findManager(a); err != nil {
+		return nil, err
+	}
+	if r.monitor, err = newMonitor(r.cfg, role, r.log); err != nil {
+		return nil, err
+	}
+	if r.alerts, err = newAlerts(ctx, r.cfg, role, r.monitor, r.log); err != nil {
+		return nil, err
+	}
+	if err := r.open(ctx, role, c); err != nil {
+		return nil, err
+	}
+	g = r.running(shown)
+	g.unserve = g.serve(shown)
+	return g, nil
 }
 
 // interrupted turns what a signal during the start broke into a clean end.
@@ -323,22 +331,10 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer closeDesk()
-	if err := r.findManager(a); err != nil {
-		return err
-	}
-	if r.monitor, err = newMonitor(cfg, "run", log); err != nil {
-		return err
-	}
-	defer r.monitor.close()
-	if r.alerts, err = newAlerts(ctx, cfg, "run", r.monitor, log); err != nil {
-		return err
-	}
-	defer r.alerts.close()
-	if err := r.open(ctx, "run", o.change); err != nil {
+	g, err := r.start(ctx, a, "run", "agent", o.change)
+	if err != nil {
 		return interrupted(ctx, err)
 	}
-	g := r.running("agent")
-	g.unserve = g.serve("agent")
 	defer func() { g.unserve() }()
 	context.AfterFunc(ctx, g.board.Stop)
 	desk.agent.Store(g)

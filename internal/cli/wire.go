@@ -299,9 +299,11 @@ func (r *route) openState(ctx context.Context, role string, c change) (err error
 	return r.begin(ctx, c)
 }
 
-// close ends what open began, in the opposite order.
+// close ends what start and open began, in the opposite order.
 func (r *route) close() error {
 	var errs []error
+	r.alerts.close()
+	r.monitor.close()
 	if r.conn != nil {
 		r.conn.Close()
 	}
