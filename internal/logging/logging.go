@@ -45,7 +45,7 @@ func handler(o Options, w io.Writer) slog.Handler {
 	opts := &slog.HandlerOptions{Level: o.Level, ReplaceAttr: readable}
 	switch o.Style {
 	case "json":
-		return slog.NewJSONHandler(w, opts)
+		return slog.NewJSONHandler(Visible(w), opts)
 	case "classic":
 		return newClassic(w, o.Level)
 	}
@@ -88,7 +88,7 @@ func (c classic) Handle(ctx context.Context, r slog.Record) error {
 	c.line.mu.Lock()
 	defer c.line.mu.Unlock()
 	c.line.buf.Reset()
-	c.line.buf.WriteString(r.Time.Format(time.DateTime) + " - " + levelName(r.Level) + " - " + r.Message + " ")
+	c.line.buf.WriteString(r.Time.Format(time.DateTime) + " - " + levelName(r.Level) + " - " + oneLine(r.Message) + " ")
 	if err := c.Handler.Handle(ctx, r); err != nil {
 		return err
 	}

@@ -3,12 +3,14 @@ package logging_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 
 	"oracle-focus-agent/internal/logging"
 )
@@ -42,12 +44,31 @@ func TestClassicLinesHaveTheOriginalShape(t *testing.T) {
 	}
 }
 
+// hostile is what a name, or the answer of some server, may hold to forge a line, to
+// drive a terminal or to disguise itself; and it is readable again in JSON.
+const hostile = "name\n2026-01-01 00:00:00 - ERROR - forged\r\x1b[31m\x00\x7f\u009b31m\u0085\u2028\u2029\u202egpj\u200b\u2066\ufeff\U000e0041\xff\"=' ü東"
+
 func TestOneRecordIsOneLine(t *testing.T) {
 	for _, style := range []string{"classic", "text", "json"} {
-		got := lines(t, style, func(log *slog.Logger) { log.Info("a", "err", "two\nlines\x1b[31m") })
-		if strings.Count(got, "\n") != 1 || strings.Contains(got, "\x1b") {
-			t.Errorf("%s: %q", style, got)
+		got := lines(t, style, func(log *slog.Logger) {
+			log.With(hostile, hostile).WithGroup(hostile).Info(hostile, "err", errors.New(hostile), "object", hostile, "all", []string{hostile})
+		})
+		if strings.Count(got, "\n") != 1 || !strings.HasSuffix(got, "\n") {
+			t.Errorf("%s: not one line: %q", style, got)
 		}
+		for _, r := range strings.TrimSuffix(got, "\n") {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%s: %U stands in %q", style, r, got)
+			}
+		}
+	}
+}
+
+func TestJSONKeepsWhatItEscapes(t *testing.T) {
+	got := lines(t, "json", func(log *slog.Logger) { log.Info("hello", "object", hostile) })
+	var line struct{ Object string }
+	if err := json.Unmarshal([]byte(got), &line); err != nil || line.Object != strings.ToValidUTF8(hostile, "\ufffd") {
+		t.Errorf("%q: %q, %v", got, line.Object, err)
 	}
 }
 
