@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ProxyRemedy is for whatever a proxy refuses.
@@ -75,10 +77,17 @@ func RetryAfter(h http.Header) time.Duration {
 	return 0
 }
 
-// OneLine keeps the page of some proxy from filling the log.
+// OneLine keeps the page of some proxy from filling the log, and what is invisible in
+// it from driving a terminal or disguising a name.
 func OneLine(s string) string {
 	const most = 300
 	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "?")
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "..."
 	}
