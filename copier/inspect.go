@@ -32,7 +32,7 @@ const (
 // Why statistics are not complete, in the words that stand in them.
 var (
 	errBehind = errors.New("reading it fell behind the copy, which does not wait")
-	errLate   = errors.New("reading it took too long after the copy, which does not wait")
+	errLate   = errors.New("reading it took two seconds longer than the copy, which waits no longer")
 	errUnread = errors.New("the copy failed")
 )
 

@@ -80,7 +80,7 @@ func kinds(all []copier.Event, k copier.Kind) (n int) {
 
 // TestNoCopyWaitsForItsStatistics longer than two seconds, and none before its commit.
 func TestNoCopyWaitsForItsStatistics(t *testing.T) {
-	const late, behind = "reading it took too long after the copy, which does not wait", "reading it fell behind the copy, which does not wait"
+	const late, behind = "reading it took two seconds longer than the copy, which waits no longer", "reading it fell behind the copy, which does not wait"
 	for _, c := range []struct {
 		name    string
 		size    int
