@@ -46,7 +46,11 @@ func Main(role ...string) {
 
 // Run executes one command and returns its exit code.
 func Run(ctx context.Context, env Env) int {
-	a := &app{env: env}
+	a := &app{}
+	a.screen, _ = env.Stderr.(*os.File)
+	// Names and the words of servers are of others: no output lets them drive a terminal.
+	env.Stdout, env.Stderr = logging.Visible(env.Stdout), logging.Visible(env.Stderr)
+	a.env = env
 	root := a.root()
 	root.SetArgs(env.Args)
 	root.SetOut(env.Stdout)
@@ -64,7 +68,8 @@ func Run(ctx context.Context, env Env) int {
 // An app is one run of the command line.
 type app struct {
 	env    Env
-	config string // --config
+	screen *os.File // what stderr is, where it is a file at all
+	config string   // --config
 	quiet  bool
 	level  slog.LevelVar
 	began  bool // a command was understood and does its work

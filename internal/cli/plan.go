@@ -79,14 +79,14 @@ func (p *plan) text() string {
 	fmt.Fprintf(&b, "Plan: reports from %s on\n", p.From)
 	fmt.Fprintf(&b, "  to copy    %d files of %d days, %s\n", p.Files, p.Days, humanize.IBytes(uint64(p.Bytes)))
 	if p.Files > 0 {
-		fmt.Fprintf(&b, "  first key  %s\n  last key   %s\n", p.FirstKey, p.LastKey)
+		fmt.Fprintf(&b, "  first key  %s\n  last key   %s\n", printable(p.FirstKey), printable(p.LastKey))
 	}
 	fmt.Fprintf(&b, "  done       %d files%s\n", p.Done, inherited(p.Inherited))
 	for _, reason := range slices.Sorted(maps.Keys(p.Ineligible)) {
 		fmt.Fprintf(&b, "  ineligible %d objects: %s\n", p.Ineligible[reason], reason)
 	}
 	for _, f := range p.Failed {
-		fmt.Fprintf(&b, "  failed     %s: %s\n", f.Object, f.Reason)
+		fmt.Fprintf(&b, "  failed     %s: %s\n", printable(f.Object), printable(f.Reason))
 	}
 	return b.String()
 }

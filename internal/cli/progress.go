@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -37,11 +36,10 @@ type progress struct {
 
 func (a *app) progress() *progress {
 	p := &progress{out: a.env.Stderr, stop: make(chan struct{}), flight: map[string]*mpb.Bar{}}
-	f, ok := a.env.Stderr.(*os.File)
 	switch {
 	case a.quiet:
-	case ok && term.IsTerminal(int(f.Fd())):
-		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithAutoRefresh())
+	case a.screen != nil && term.IsTerminal(int(a.screen.Fd())):
+		p.bars = mpb.New(mpb.WithOutput(a.screen), mpb.WithWidth(40), mpb.WithAutoRefresh())
 		p.total = p.bars.AddSpinner(0, mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.line() })), mpb.BarPriority(1<<20))
 	default:
 		p.done.Go(p.lines)

@@ -111,7 +111,9 @@ func printReport(out io.Writer, s fleet, stopped bool) error {
 
 func printStatus(out io.Writer, s agent.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
 	if !s.Running {
 		row("agent", "not running")
 		if s.At.IsZero() {
@@ -171,7 +173,7 @@ func printStatus(out io.Writer, s agent.Status) error {
 		row("last copied", "%s, %s", c.Key, when(c.Ended))
 	}
 	if d := s.ReportDays; d != nil {
-		row("report days", "since %s: %s", d.From, daysText(d.States))
+		row("report days", "since %s: %s", d.From, daysText(d))
 	}
 	if n := s.Newest; n != nil {
 		row("newest report", "of %s: %s, delivered %s", n.Day, n.Key, when(n.At))

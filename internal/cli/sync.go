@@ -242,6 +242,6 @@ func printFailures(w io.Writer, sum agent.Summary) {
 			fmt.Fprintf(w, "… and %d more\n", len(sum.Failures)-most)
 			return
 		}
-		fmt.Fprintf(w, "failed: %s: %s\n", f.Object, f.Reason)
+		fmt.Fprintf(w, "failed: %s: %s\n", printable(f.Object), printable(f.Reason))
 	}
 }

@@ -4,38 +4,45 @@ import (
 	"bytes"
 	"io"
 	"strconv"
+	"sync"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// Visible returns a writer for JSON to w in which nothing is invisible, turns the
-// reading direction or moves a cursor: what the encoder leaves as it is of that kind
-// becomes \uXXXX, which means the same in JSON. A rune must not be split over writes;
-// the encoders of the standard library write each value at once.
-func Visible(w io.Writer) io.Writer { return visible{w} }
+// Visible returns a writer of text or JSON to w in which nothing is invisible, turns
+// the reading direction or moves a cursor, but for the end of a line and the tab: all
+// else of that kind becomes \uXXXX, which in JSON means the same as before.
+func Visible(w io.Writer) io.Writer { return &visible{out: w} }
 
-type visible struct{ io.Writer }
+type visible struct {
+	mu   sync.Mutex
+	out  io.Writer
+	tail []byte // the beginning of a rune whose end is not written yet
+}
 
-func (v visible) Write(b []byte) (int, error) {
-	if !bytes.ContainsFunc(b, func(r rune) bool { return hidden(r) && r != '\n' }) {
-		return v.Writer.Write(b)
-	}
-	out := make([]byte, 0, len(b)+64)
-	for rest := b; len(rest) > 0; {
+func (v *visible) Write(b []byte) (int, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	rest := append(v.tail, b...)
+	out := make([]byte, 0, len(rest))
+	for len(rest) > 0 && utf8.FullRune(rest) {
 		r, n := utf8.DecodeRune(rest)
 		switch {
-		case !hidden(r) || r == '\n':
+		case r == utf8.RuneError && n == 1:
+			out = utf8.AppendRune(out, r) // C1 controls of other encodings are among these bytes
+		case !hidden(r) || r == '\n' || r == '\t':
 			out = append(out, rest[:n]...)
 		case r > 0xFFFF:
 			high, low := utf16.EncodeRune(r)
-			out = append(escaped(out, high), escaped(nil, low)...)
+			out = escaped(escaped(out, high), low)
 		default:
 			out = escaped(out, r)
 		}
 		rest = rest[n:]
 	}
-	if _, err := v.Writer.Write(out); err != nil {
+	v.tail = bytes.Clone(rest)
+	if _, err := v.out.Write(out); err != nil {
 		return 0, err
 	}
 	return len(b), nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -69,6 +70,22 @@ func TestJSONKeepsWhatItEscapes(t *testing.T) {
 	var line struct{ Object string }
 	if err := json.Unmarshal([]byte(got), &line); err != nil || line.Object != strings.ToValidUTF8(hostile, "\ufffd") {
 		t.Errorf("%q: %q, %v", got, line.Object, err)
+	}
+}
+
+func TestVisibleWorksOnBytesInAnyPieces(t *testing.T) {
+	for size := 1; size <= len(hostile); size++ {
+		var out strings.Builder
+		w := logging.Visible(&out)
+		for piece := range slices.Chunk([]byte("a\tb\n"+hostile), size) {
+			if n, err := w.Write(piece); n != len(piece) || err != nil {
+				t.Fatalf("Write = %d, %v", n, err)
+			}
+		}
+		const want = "a\tb\nname\n2026-01-01 00:00:00 - ERROR - forged" + `\u000d\u001b[31m\u0000\u007f\u009b31m\u0085\u2028\u2029\u202egpj\u200b\u2066\ufeff\udb40\udc41` + "\ufffd\"=' ü東"
+		if out.String() != want {
+			t.Fatalf("in pieces of %d:\n%q, want\n%q", size, out.String(), want)
+		}
 	}
 }
 
