@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// statisticsTime is how long a finished copy waits for its statistics. A processor
-	// reads in it more than there can be to read when the last byte has passed: all of
-	// the largest file that is sent whole, or all that is kept of larger ones. What takes
-	// longer shares the processor with too much else, and the slot has better to do.
-	statisticsTime = 2 * time.Second
+	// StatisticsTime is how long a finished copy usually waits for its statistics. A
+	// processor reads in it more than there can be to read when the last byte has passed:
+	// all of the largest file that is sent whole, or all that is kept of larger ones. What
+	// takes longer shares the processor with too much else, and the slot has better to do.
+	StatisticsTime = 2 * time.Second
 	// blockSize and maxBlocks bound what of larger files is kept until it is read, over
 	// all slots, to 32 MiB: a network is faster than a parser, but reports are not long.
 	blockSize = 64 << 10
@@ -32,7 +32,7 @@ const (
 // Why statistics are not complete, in the words that stand in them.
 var (
 	errBehind = errors.New("reading it fell behind the copy, which does not wait")
-	errLate   = errors.New("reading it took two seconds longer than the copy, which waits no longer")
+	errLate   = errors.New("reading it took longer than the copy, which waits no longer")
 	errUnread = errors.New("the copy failed")
 )
 
@@ -46,6 +46,9 @@ type Inspection struct {
 	Required bool
 	// Metadata sends the statistics of a file that is sent whole along with it.
 	Metadata bool
+	// Wait is how long a finished copy waits for its statistics at most; where it is
+	// zero, what is not read by then is skipped.
+	Wait time.Duration
 
 	turns  turns         // to compute
 	blocks chan struct{} // to hold bytes of larger files
@@ -56,7 +59,7 @@ type Inspection struct {
 // NewInspection makes one for all copies of a process.
 func NewInspection(i Inspector) *Inspection {
 	return &Inspection{
-		Inspector: i,
+		Inspector: i, Wait: StatisticsTime,
 		turns:     turns{limit: max(1, runtime.GOMAXPROCS(0)-1)},
 		blocks:    make(chan struct{}, maxBlocks),
 	}
@@ -309,27 +312,22 @@ func (l *look) pastAll() {
 	}
 }
 
-// outcome waits for what was found, until the copy is over, and at most for limit where
-// there is one.
-func (l *look) outcome(limit time.Duration) *messages.Statistics {
+// outcome waits for what was found, until the copy is over.
+func (l *look) outcome() *messages.Statistics {
+	l.pastAll()
+	l.turn.urgent.Store(true)
+	<-l.done
+	return &l.stats
+}
+
+// soon waits no longer for it than is wanted.
+func (l *look) soon() *messages.Statistics {
 	if l == nil {
 		return nil
 	}
-	l.pastAll()
-	l.turn.urgent.Store(true)
-	var late <-chan time.Time
-	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case <-l.done:
-	case <-late:
-		l.cancel(errLate)
-		<-l.done // at the next read
-	}
-	return &l.stats
+	late := time.AfterFunc(l.Wait, func() { l.cancel(errLate) }) // the end is at the next read
+	defer late.Stop()
+	return l.outcome()
 }
 
 // end ends the inspection, finished or not, and returns when nothing uses the bytes any more.
@@ -350,12 +348,12 @@ func (l *look) before(j *job) (*messages.Statistics, error) {
 	case l == nil:
 		return nil, nil
 	case l.Required:
-		s := l.outcome(0)
+		s := l.outcome()
 		if err := l.valid(j, s); err != nil {
 			return nil, err
 		}
 	case l.Metadata && l.queue == nil:
-		l.outcome(statisticsTime)
+		l.soon()
 	}
 	if !l.Metadata || l.queue != nil || !l.stats.Complete() {
 		return nil, nil

@@ -106,7 +106,7 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 		return nil, err
 	}
 	copied = c.receipt(j, etag, crc, verified, messages.HowCopied)
-	copied.Statistics = in.look.outcome(statisticsTime)
+	copied.Statistics = in.look.soon()
 	return copied, nil
 }
 
@@ -157,7 +157,7 @@ func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
 	}
 	completed = true
 	copied := c.receipt(j, etag, crc, verified, messages.HowCopied)
-	copied.Statistics = in.look.outcome(statisticsTime)
+	copied.Statistics = in.look.soon()
 	return copied, nil
 }
 

@@ -356,7 +356,7 @@ func (r *route) inspection() *copier.Inspection {
 		return nil
 	}
 	i := copier.NewInspection(&focus.Inspector{})
-	i.Required, i.Metadata = r.cfg.Integrity.RequireValidGzip, r.cfg.Integrity.Metadata
+	i.Required, i.Metadata, i.Wait = r.cfg.Integrity.RequireValidGzip, r.cfg.Integrity.Metadata, r.cfg.Integrity.StatisticsWait.Std()
 	return i
 }
 

@@ -145,6 +145,7 @@ func bounds(c *Config) []bound {
 		{"nats.replicas", float64(c.NATS.Replicas), 1, 5, ""},
 		{"nats.ack_wait", seconds(c.NATS.AckWait), 1, day, "seconds"},
 		{"verify.interval", seconds(c.Verify.Interval), 0, 30 * day, "seconds"},
+		{"integrity.statistics_wait", seconds(c.Integrity.StatisticsWait), 0, 300, "seconds"},
 		{"alerts.webhook_after", seconds(c.Alerts.WebhookAfter), 0, day, "seconds"},
 		{"alerts.email.port", float64(c.Alerts.Email.Port), 0, 65535, ""},
 		{"advanced.max_file_size_gb", c.Advanced.MaxFileSizeGB, 1, 5120, "GiB"},

@@ -142,10 +142,11 @@ type HTTP struct {
 
 // Integrity is what is read of the reports while they are copied.
 type Integrity struct {
-	Statistics       bool   `yaml:"statistics" split_words:"true" desc:"read each report while it is copied: gzip, columns, rows, sums of costs; false: not a byte of it"`
-	RequireValidGzip bool   `yaml:"require_valid_gzip" split_words:"true" desc:"give up files that are not valid gzip instead of copying them as they are"`
-	Metadata         bool   `yaml:"metadata" split_words:"true" desc:"send rows, sums and times along as metadata of the objects, of files up to advanced.chunk_size_bytes"`
-	Changed          string `yaml:"changed" split_words:"true" desc:"what becomes of a delivered file that has other bytes now: replace it, or hold it until failed retry or failed discard"`
+	Statistics       bool     `yaml:"statistics" split_words:"true" desc:"read each report while it is copied: gzip, columns, rows, sums of costs; false: not a byte of it"`
+	StatisticsWait   Duration `yaml:"statistics_wait" split_words:"true" desc:"time that a finished copy waits for its statistics; 0: it does not, and what is not read by then is skipped"`
+	RequireValidGzip bool     `yaml:"require_valid_gzip" split_words:"true" desc:"give up files that are not valid gzip instead of copying them as they are"`
+	Metadata         bool     `yaml:"metadata" split_words:"true" desc:"send rows, sums and times along as metadata of the objects, of files up to advanced.chunk_size_bytes"`
+	Changed          string   `yaml:"changed" split_words:"true" desc:"what becomes of a delivered file that has other bytes now: replace it, or hold it until failed retry or failed discard"`
 }
 
 // Verify is the comparison of the source, the ledger and the destination.
@@ -200,7 +201,7 @@ func Default() *Config {
 		State:     State{File: "./state/state.json", RetentionDays: 30},
 		NATS:      NATS{Prefix: "focus", InboxPrefix: "_INBOX", Service: true, Replicas: 1, AckWait: 300 * second},
 		Naming:    Naming{Template: "{date}{separator}{basename}", DateFormat: "%Y-%m-%d", Separator: "_"},
-		Integrity: Integrity{Statistics: true, Changed: "replace"},
+		Integrity: Integrity{Statistics: true, StatisticsWait: 2 * second, Changed: "replace"},
 		Verify:    Verify{Interval: 24 * 3600 * second, Absent: "missing"},
 		Alerts:    Alerts{WebhookAfter: 60 * second, Email: Email{TLS: "starttls"}},
 		Advanced: Advanced{ValidateFileSize: true, MaxFileSizeGB: 5, ChunkSizeBytes: 8 << 20,
