@@ -99,6 +99,9 @@ func (d Delivered) after(o *Delivered) bool {
 type ReportDays struct {
 	From   messages.Day   `json:"from"`
 	States map[string]int `json:"states"`
+	// Filling is how many of the partial days lack nothing yet: their files still come, or
+	// were found by this scan and are on their way.
+	Filling int `json:"filling"`
 }
 
 // Scan is how the last scan went.

@@ -266,7 +266,7 @@ func TestADigestSaysWhatIsToBeLookedAt(t *testing.T) {
 	until := time.Date(2026, 3, 1, 7, 0, 0, 0, time.UTC)
 	d := digest{until: until}
 	for _, f := range []report.File{
-		{Section: report.Transferred, Delivered: until, Size: 1 << 20, Counted: true, Rows: 1200},
+		{Day: "2026-02-27", Section: report.Transferred, Delivered: until, Size: 1 << 20, Counted: true, Rows: 1200},
 		{Section: report.Transferred, Delivered: until.Add(-23 * time.Hour), Size: 1},
 		{Section: report.Transferred, Delivered: until.Add(-24 * time.Hour), Size: 9},
 		{Section: report.Transferred, Delivered: until.Add(time.Second), Size: 9},
@@ -283,6 +283,22 @@ func TestADigestSaysWhatIsToBeLookedAt(t *testing.T) {
 	}
 	if got := d.lines(); !slices.Equal(got, want) {
 		t.Errorf("it says %q, want %q", got, want)
+	}
+	short := func(d messages.Day) report.Day {
+		return report.Day{Day: d, State: report.Partial, Files: 3, Delivered: 3}
+	}
+	for day, want := range map[messages.Day]string{"2026-02-20": "all is well", "2026-02-21": "something is to be looked at"} {
+		aged := digest{until: until, known: true, days: []report.Day{short(day)}}
+		if got := aged.headline(); !strings.HasSuffix(got, want) || !strings.Contains(strings.Join(aged.lines(), "\n"), string(day)+" is partial") {
+			t.Errorf("%s has fewer files than usual: %q, %q", day, got, aged.lines())
+		}
+		if aged.days[0].Failed = 1; !strings.HasSuffix(aged.headline(), "something is to be looked at") {
+			t.Errorf("%s with a failed file: %q", day, aged.headline())
+		}
+	}
+	none := digest{until: until, days: []report.Day{{Day: "2026-02-26", State: report.NotYet}}}
+	if got := none.headline(); !strings.HasSuffix(got, "to be looked at") || !strings.Contains(strings.Join(none.lines(), "\n"), "no report is known of any day") {
+		t.Errorf("where nothing is known: %q, %q", got, none.lines())
 	}
 	d.add(report.File{Section: report.Failed, Appeared: until.AddDate(0, -11, 0)})
 	d.add(report.File{Section: report.Pending, Appeared: until})

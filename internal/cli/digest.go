@@ -26,6 +26,9 @@ const (
 	judgedDays = reportDays
 	// arriving is how many days before today are left out of that: their files still come.
 	arriving = 2
+	// fresh is how many of the judged days are to be looked at when they only have fewer
+	// files than usual: after that many digests it is known, and nobody here can mend it.
+	fresh = 7
 )
 
 // A digest is how the 24 hours before an instant went.
@@ -37,6 +40,7 @@ type digest struct {
 	uncounted int // of files, those without complete statistics
 	failed    int // files that stand given up
 	pending   int
+	known     bool      // there is a report
 	oldest    time.Time // since when the source has the oldest of both
 	days      []report.Day
 	unlisted  string // why the source could not be listed
@@ -168,6 +172,7 @@ func (g *running) makeDigest(ctx context.Context, due time.Time) (d digest, err 
 
 // add takes what became of one file.
 func (d *digest) add(f report.File) {
+	d.known = d.known || f.Day != ""
 	if f.Delivered.After(d.until.Add(-24*time.Hour)) && !f.Delivered.After(d.until) && f.Reason != report.IsInherited {
 		d.files++
 		d.bytes += f.Size
@@ -195,10 +200,19 @@ func (d *digest) bad() (days []report.Day) {
 	})
 }
 
+// alarming are those of them that are to be looked at.
+func (d *digest) alarming() int {
+	old := messages.DayOf(d.until).Add(-arriving - fresh)
+	return len(slices.DeleteFunc(d.bad(), func(day report.Day) bool { return day.Short() && day.Day <= old }))
+}
+
+// unknown reports whether no report is known of any day, as of a tenancy that is new.
+func (d *digest) unknown() bool { return len(d.days) > 0 && !d.known }
+
 // headline is the digest in a few words.
 func (d *digest) headline() string {
 	what := "all is well"
-	if n := len(d.bad()); d.failed > 0 || n > 0 || d.pause.Reason != "" || d.unlisted != "" || d.verified != nil && d.verified.Differ() > 0 {
+	if d.failed > 0 || d.alarming() > 0 || d.unknown() || d.pause.Reason != "" || d.unlisted != "" || d.verified != nil && d.verified.Differ() > 0 {
 		what = "something is to be looked at"
 	}
 	return "the 24 hours until " + d.until.Format("2006-01-02 15:04 UTC") + ": " + plural(d.files, "file") + " delivered, " + what
@@ -253,6 +267,9 @@ func (d *digest) dayLines() []string {
 		}
 	}
 	lines := []string{fmt.Sprintf("report days %s to %s: %d complete, %d not", d.days[0].Day, d.days[len(d.days)-1].Day, complete, len(bad))}
+	if d.unknown() {
+		lines = append(lines, "no report is known of any day: where the tenancy is not new, see whether oci.bucket, oci.region and oci.prefix are those of the reports")
+	}
 	slices.Reverse(bad)
 	const named = 5
 	for _, day := range bad[:min(len(bad), named)] {

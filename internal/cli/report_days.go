@@ -71,6 +71,9 @@ func (b *dayBook) judge(now time.Time, marks messages.Marks) *agent.ReportDays {
 	}
 	for _, day := range b.builder.Days(b.from, messages.DayOf(now)) {
 		d.States[string(day.State)]++
+		if day.State == report.Partial && (day.Fills(now) || day.Failed == 0 && day.Pending > 0) {
+			d.Filling++
+		}
 	}
 	return d
 }
@@ -83,12 +86,18 @@ func (m *monitor) days(d *agent.ReportDays) {
 }
 
 // daysText counts the days of each state, and is never silent about the bad ones.
-func daysText(states map[string]int) string {
+func daysText(d *agent.ReportDays) string {
 	var parts []string
 	for _, s := range report.States() {
-		if n := states[string(s)]; n > 0 || s == report.Missing || s == report.Partial {
-			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ReplaceAll(string(s), "-", " ")))
+		n := d.States[string(s)]
+		if n == 0 && s != report.Missing && s != report.Partial {
+			continue
 		}
+		part := fmt.Sprintf("%d %s", n, strings.ReplaceAll(string(s), "-", " "))
+		if s == report.Partial && d.Filling > 0 {
+			part += fmt.Sprintf(" (%d still filling up)", d.Filling)
+		}
+		parts = append(parts, part)
 	}
 	return strings.Join(parts, ", ")
 }

@@ -204,7 +204,7 @@ func TestAScanJudgesTheDaysOfItsWindow(t *testing.T) {
 		slices.ContainsFunc(slices.Collect(maps.Keys(want)), func(s string) bool { return got.States[s] != want[s] }) || got.States["missing"]+got.States["not-expected-yet"] != 4 {
 		t.Errorf("%+v, want from %s and %v", got, today.Add(-20), want)
 	}
-	if text := daysText(got.States); !strings.Contains(text, "2 partial") || !strings.Contains(text, "missing") {
+	if text := daysText(got); !strings.Contains(text, "2 partial (1 still filling up)") || !strings.Contains(text, "missing") {
 		t.Errorf("in words: %s", text)
 	}
 }

@@ -89,6 +89,9 @@ func (m *Making) Report() Report {
 		return cmp.Or(strings.Compare(string(x.Day), string(y.Day)), strings.Compare(x.Object, y.Object))
 	})
 	r.Files, r.Differences, r.Verification = orNone(r.Files), orNone(r.Differences), m.Verification
+	if m.Builder.first() == "" {
+		r.Notes = append(r.Notes, "NO REPORT IS KNOWN, of any of the days that were looked at: a new tenancy has its first within a day or two; else see whether oci.bucket, oci.region and oci.prefix are those of the reports")
+	}
 	r.Notes = orNone(r.Notes)
 	if r.Totals.Reasons == nil {
 		r.Totals.Reasons, r.Totals.Proven = map[string]int{}, map[string]int{}

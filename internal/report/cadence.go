@@ -53,15 +53,24 @@ func (c Cadence) MarshalJSON() ([]byte, error) {
 }
 
 // documented is the cadence that Oracle documents: a file every six hours, which can
-// be a day late.
-func documented(days int) Cadence {
-	return Cadence{Days: days, Files: 4, Low: 4, First: run, Last: 24*time.Hour + run, Quiet: Delay}
+// be a day late. Of a tenancy whose few closed days have fewer, no closed day is held
+// against that: a new installation would say of each of its days that it lacks something.
+func documented(days []history) Cadence {
+	c := Cadence{Days: len(days), Files: 4, Low: 1, First: run, Last: closedAfter, Quiet: Delay}
+	files := []int64{}
+	for _, d := range days {
+		files = append(files, int64(d.files))
+	}
+	if len(files) > 0 {
+		c.Low = min(c.Files, max(1, int(median(files))))
+	}
+	return c
 }
 
 // learn makes a cadence of the arrivals of closed days.
 func learn(days []history) Cadence {
 	if len(days) < enough {
-		return documented(len(days))
+		return documented(days)
 	}
 	var files, first, last, quiet []int64
 	for _, d := range days {
@@ -78,7 +87,8 @@ func learn(days []history) Cadence {
 		last = append(last, int64(d.arrivals[len(d.arrivals)-1]))
 		quiet = append(quiet, int64(longest))
 	}
-	usual := documented(0)
+	usual := documented(nil)
+	usual.Last = 24*time.Hour + run
 	c := Cadence{Learned: true, Days: len(days), Files: int(median(files)), First: usual.First, Last: usual.Last, Quiet: usual.Quiet}
 	c.Low = max(1, c.Files-int(spread(files)))
 	c.Files = max(c.Files, c.Low)

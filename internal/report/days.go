@@ -262,7 +262,11 @@ func (b *Builder) day(d messages.Day) Day {
 	}
 	c := b.Cadence(d)
 	out.State, out.Why = t.judge(b.Now, begin(d), c)
-	if first := b.first(); out.State == Missing && first != "" && d < first {
+	switch first := b.first(); {
+	case out.State == Missing && first == "":
+		out.State, out.Why = NotYet, "no report is known of any day"
+		return out
+	case out.State == Missing && d < first:
 		out.State, out.Why = NotYet, "no report is known of any day before "+string(first)
 		return out
 	}

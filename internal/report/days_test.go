@@ -55,6 +55,7 @@ func TestEachStateOfADayHasItsReason(t *testing.T) {
 
 func TestADayBeforeUsIsNotJudged(t *testing.T) {
 	b := &report.Builder{Now: now(), Marks: messages.Marks{Since: "2026-11-10", Ranges: []messages.Range{{From: "2026-11-03", To: "2026-11-04"}}}}
+	b.Add(delivered(listed("2026-11-01", 9, 6)))
 	states := []report.State{}
 	for _, d := range b.Days("2026-11-02", "2026-11-11") {
 		states = append(states, d.State)
@@ -71,9 +72,47 @@ func TestADayBeforeUsIsNotJudged(t *testing.T) {
 func TestADayBeforeTheFirstReportOfAllIsNotMissing(t *testing.T) {
 	b := &report.Builder{Now: now()}
 	b.Add(delivered(listed("2026-11-20", 1, 6)))
+	if d := b.Days("2026-11-01", "2026-11-01")[0]; d.State != report.NotYet || d.Why != "no report is known of any day before 2026-11-20" {
+		t.Errorf("long before: %s, %s", d.State, d.Why)
+	}
 	for day, want := range map[messages.Day]report.State{"2026-11-19": report.NotYet, "2026-11-21": report.Missing} {
 		if d := b.Days(day, day)[0]; d.State != want {
 			t.Errorf("%s: %s, %s; want %s", day, d.State, d.Why, want)
+		}
+	}
+}
+
+func TestWhereNoReportIsKnownNoDayIsMissing(t *testing.T) {
+	m := &report.Making{Head: head(), From: "2026-11-01", To: "2026-11-26", Builder: &report.Builder{Now: now(), Listing: true}}
+	r := m.Report()
+	if r.States[report.NotYet] != 26 || len(r.Notes) != 1 || !strings.HasPrefix(r.Notes[0], "NO REPORT IS KNOWN") {
+		t.Errorf("states %v, notes %q", r.States, r.Notes)
+	}
+}
+
+// TestAYoungInstallationDoesNotCryWolf: a tenancy with one file a day lacks nothing,
+// although Oracle documents four, and one with seven does with three.
+func TestAYoungInstallationDoesNotCryWolf(t *testing.T) {
+	for usually, c := range map[int]struct {
+		files int
+		state report.State
+	}{1: {1, report.Complete}, 2: {1, report.Partial}, 7: {3, report.Partial}} {
+		b := &report.Builder{Now: now(), Listing: true}
+		for _, d := range []messages.Day{"2026-11-18", "2026-11-19", "2026-11-20", "2026-11-21", "2026-11-22"} {
+			n := usually
+			if d == "2026-11-22" {
+				n = c.files
+			}
+			for i := range n {
+				b.Add(delivered(listed(d, i, 6+float64(i))))
+			}
+		}
+		if d := b.Days("2026-11-22", "2026-11-22")[0]; d.State != c.state {
+			t.Errorf("%d of usually %d files: %s, %s; want %s", c.files, usually, d.State, d.Why, c.state)
+		}
+		b.Now = start("2026-11-24").Add(20 * time.Hour) // a day that is not closed waits for the four
+		if d := b.Days("2026-11-22", "2026-11-22")[0]; d.State != report.Partial && usually != 7 {
+			t.Errorf("not closed: %s, %s", d.State, d.Why)
 		}
 	}
 }

@@ -110,14 +110,25 @@ func (r Report) page(v View, whole bool) page {
 }
 
 func (r Report) good() bool {
-	return r.Basis == FromListing && r.Totals.Failed+len(r.Differences) == 0 &&
+	return r.Basis == FromListing && len(r.Notes) == 0 && r.Totals.Failed+len(r.Differences) == 0 &&
 		(r.Verification == nil || r.Verification.Differ() == 0) && !slices.ContainsFunc(r.Days, r.wrong)
 }
 
 // wrong reports whether a day is not as it should be by now. One that is still filling
 // up is.
 func (r Report) wrong(d Day) bool {
-	return d.State == Missing || d.State == Partial && (d.Failed > 0 || !r.Made.Before(begin(d.Day).Add(closedAfter)))
+	return d.State == Missing || d.State == Partial && !d.Fills(r.Made)
+}
+
+// Fills reports whether a partial day only fills up, as days do.
+func (d Day) Fills(now time.Time) bool {
+	return d.Failed == 0 && now.Before(begin(d.Day).Add(closedAfter))
+}
+
+// Short reports whether all that is known of a day is delivered, and it lacks something
+// only by what is usual. Nobody but Oracle can bring more.
+func (d Day) Short() bool {
+	return (d.State == Missing || d.State == Partial) && d.Failed+d.Pending == 0
 }
 
 // shownDays are the days of a view.

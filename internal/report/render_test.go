@@ -119,7 +119,7 @@ func TestAViewShowsWhatItSays(t *testing.T) {
 	if a, f := strings.Count(all.String(), "\n"), strings.Count(failed.String(), "\n"); a != 5 || f != 2 {
 		t.Errorf("%d lines of all and %d of the failed, want 5 and 2:\n%s%s", a, f, all.String(), failed.String())
 	}
-	if red := r.Reduced(report.View{ErrorsOnly: true}); len(red.Files) != 1 || red.Files[0].Section != report.Failed || len(red.Days) != 2 {
+	if red := r.Reduced(report.View{ErrorsOnly: true}); len(red.Files) != 1 || red.Files[0].Section != report.Failed || len(red.Days) != 1 {
 		t.Errorf("errors only: %+v", red)
 	}
 	if len(r.Files) != 3 {

@@ -61,6 +61,8 @@ type Statement struct {
 	Inherited int   `json:"inherited"`
 	// Undelivered are the files of the month that are not at the destination, whatever the reason.
 	Undelivered []File `json:"undelivered"`
+	// Empty are the days of the month of which no file is known, although there should be.
+	Empty []messages.Day `json:"empty"`
 	// Cost is what has this month as its billing period, Usage what has its usage day in
 	// it, whatever the billing period.
 	Cost  []Cost `json:"cost"`
@@ -241,6 +243,11 @@ func (a *Account) Statement() Statement {
 	if a.around > 0 {
 		s.Notes = append(s.Notes, fmt.Sprintf("of the %[2]d days before and after the month there are %[1]s without complete statistics: rows of its billing period in them are in no sum", files(a.around), Margin))
 	}
+	for _, d := range a.Builder.Days(a.Month.First(), a.Month.Last()) {
+		if d.State == Missing {
+			s.Empty = append(s.Empty, d.Day)
+		}
+	}
 	s.Cost, s.Usage = a.cost.costs(), a.usage.costs()
 	slices.Sort(s.List)
 	slices.Sort(s.Uncounted)
@@ -250,15 +257,18 @@ func (a *Account) Statement() Statement {
 	slices.SortFunc(s.Undelivered, byObject)
 	slices.SortFunc(s.Replaced, func(x, y Replacement) int { return strings.Compare(x.Object, y.Object) })
 	s.Notes, s.List, s.Uncounted = orNone(s.Notes), orNone(s.List), orNone(s.Uncounted)
-	s.Files, s.Undelivered, s.Replaced = orNone(s.Files), orNone(s.Undelivered), orNone(s.Replaced)
+	s.Files, s.Undelivered, s.Replaced, s.Empty = orNone(s.Files), orNone(s.Undelivered), orNone(s.Replaced), orNone(s.Empty)
 	return s
 }
 
 // expired reports whether files of the month may be gone from the source by their age.
 func (s Statement) expired() bool { return s.Made.Sub(begin(s.Month.First())) > kept }
 
-// Known reports whether the statement knows of all files of the month.
-func (s Statement) Known() bool { return s.Basis == FromListing && !s.expired() }
+// Known reports whether the statement knows of all files of the month. Of a month
+// without any it does not: either Oracle wrote none, or they are looked for elsewhere.
+func (s Statement) Known() bool {
+	return s.Basis == FromListing && !s.expired() && s.Delivered+len(s.Undelivered) > 0
+}
 
 // digest is what `sha256sum` says of the lines.
 func digest(lines []string) string {

@@ -3,6 +3,9 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strings"
+
+	"oracle-focus-agent/messages"
 )
 
 // page is the statement in words. whole has the list of all files.
@@ -36,7 +39,7 @@ func (s Statement) Delivers() bool { return len(s.Undelivered) == 0 }
 
 // good reports whether the account is whole and nothing speaks against it.
 func (s Statement) good() bool {
-	return s.Delivers() && s.Closed && s.Known() && len(s.Uncounted) == 0 && s.OracleError == "" &&
+	return s.Delivers() && s.Closed && s.Known() && len(s.Uncounted)+len(s.Empty) == 0 && s.OracleError == "" &&
 		!slices.ContainsFunc(s.Compared, func(c Compared) bool { return c.Verdict != Equal })
 }
 
@@ -47,8 +50,16 @@ func (s Statement) verdict() string {
 		verdict += fmt.Sprintf(", and %d NOT DELIVERED", len(s.Undelivered))
 	case !s.Known():
 		verdict += "; whether one is missing is NOT KNOWN"
+	case len(s.Empty) > 0:
+		verdict += ", and none that is listed is missing"
 	default:
 		verdict += ", and none is missing"
+	}
+	if n := len(s.Uncounted); n > 0 {
+		verdict += fmt.Sprintf("; %d IN NO SUM", n)
+	}
+	if n := len(s.Empty); n > 0 {
+		verdict += fmt.Sprintf("; NO FILE of %s", days(n))
 	}
 	return verdict + "."
 }
@@ -62,6 +73,9 @@ func (s Statement) facts() [][2]string {
 		[2]string{"rows", fmt.Sprintf("%d of the usage days%s", s.Rows, without(len(s.Uncounted)))},
 		[2]string{"digest", fmt.Sprintf("%s over %d lines of key,size,crc32c", s.Digest, len(s.List))},
 	)
+	if len(s.Empty) > 0 {
+		facts = append(facts, [2]string{"no file", fmt.Sprintf("of %s; `report --month %s --compare` asks Oracle what the month cost", spans(s.Empty), s.Month)})
+	}
 	if s.Unproven > 0 {
 		facts = append(facts, [2]string{"", fmt.Sprintf("%d of the lines have no checksum: this program has not seen those bytes", s.Unproven)})
 	}
@@ -123,6 +137,29 @@ func replacedTable(all []Replacement) table {
 	return t
 }
 
+func days(n int) string {
+	if n == 1 {
+		return "1 day"
+	}
+	return fmt.Sprintf("%d days", n)
+}
+
+// spans are days in words, those in a row as one span.
+func spans(all []messages.Day) string {
+	var out []string
+	for i := 0; i < len(all); {
+		j := i
+		for j+1 < len(all) && all[j+1] == all[j].Add(1) {
+			j++
+		}
+		if out = append(out, string(all[i])); j > i {
+			out[len(out)-1] += " to " + string(all[j])
+		}
+		i = j + 1
+	}
+	return strings.Join(out, ", ")
+}
+
 // exact is a cost in full.
 func exact(costs []Cost) string {
 	if costs == nil {
@@ -131,8 +168,11 @@ func exact(costs []Cost) string {
 	if len(costs) == 0 {
 		return "0" // no rows
 	}
-	billed, _, currency := columns(costs)
-	return billed + " " + currency
+	var all []string
+	for _, c := range costs {
+		all = append(all, c.Billed+" "+c.Currency)
+	}
+	return strings.Join(all, ", ")
 }
 
 func (s Statement) lateTable() table {

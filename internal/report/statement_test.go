@@ -111,6 +111,10 @@ func TestAMonthThatOracleDeletesSaysSo(t *testing.T) {
 		h := head()
 		h.Made = start(made)
 		a := report.Account{Head: h, Month: "2026-10", Builder: &report.Builder{Now: h.Made, Listing: true}}
+		if s := a.Statement(); s.Known() || !strings.Contains(written(t, s), "0 files delivered; whether one is missing is NOT KNOWN") {
+			t.Errorf("made on %s, a month without files is called whole: %s", made, written(t, s))
+		}
+		a.Add(delivered(listed("2026-10-31", 1, 6)))
 		s := a.Statement()
 		if s.Known() == want || (len(s.Notes) == 1 && strings.Contains(s.Notes[0], "Oracle deletes reports after a year")) != want {
 			t.Errorf("made on %s: known %t, notes %q", made, s.Known(), s.Notes)
@@ -124,17 +128,38 @@ func TestAStatementClaimsNoMoreThanItKnows(t *testing.T) {
 		evidence []report.Evidence
 		later    time.Duration
 	}{
-		"1 file delivered, and none is missing.":                  {report.FromListing, october()[1:2], 0},
-		"1 file delivered; whether one is missing is NOT KNOWN.":  {report.FromLedger, october()[1:2], 0},
-		"1 file delivered; whether one is missing is NOT KNOWN. ": {report.FromListing, october()[1:2], 330 * 24 * time.Hour}, // when Oracle deletes the first
-		"7 files delivered, and 1 NOT DELIVERED.":                 {report.FromListing, october(), 0},
+		"1 file delivered, and none is missing.":                                     {report.FromListing, october()[2:3], 0},
+		"2 files delivered, and none that is listed is missing; NO FILE of 29 days.": {report.FromListing, october()[1:3], 0},
+		"of 2026-10-02 to 2026-10-11, 2026-10-13 to 2026-10-30":                      {report.FromListing, append(october()[1:3], october()[4]), 0},
+		"1 file delivered, and none is missing; 1 IN NO SUM":                         {report.FromListing, []report.Evidence{delivered(listed("2026-10-31", 1, 6))}, 0},
+		"1 file delivered; whether one is missing is NOT KNOWN.":                     {report.FromLedger, october()[2:3], 0},
+		"1 file delivered; whether one is missing is NOT KNOWN. ":                    {report.FromListing, october()[2:3], 330 * 24 * time.Hour}, // when Oracle deletes the first
+		"7 files delivered, and 1 NOT DELIVERED; 1 IN NO SUM; NO FILE of 24 days.":   {report.FromListing, october(), 0},
 	} {
 		s := account(c.evidence)
 		s.Basis, s.Made = c.basis, s.Made.Add(c.later)
-		var out bytes.Buffer
-		if err := s.WriteText(&out); err != nil || !strings.Contains(out.String(), strings.TrimSpace(want)) {
-			t.Errorf("%v: %s lacks %q", err, out.String(), want)
+		if out := written(t, s); !strings.Contains(out, strings.TrimSpace(want)) {
+			t.Errorf("%s lacks %q", out, want)
 		}
+	}
+}
+
+func written(t *testing.T, s report.Statement) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := s.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestTheDigestCanBeMadeOfTheCSV(t *testing.T) {
+	e := counted(delivered(listed("2026-10-31", 1, 6)), 1)
+	e.Record.Copy.CRC32C = "+wMOag=="
+	s := account([]report.Evidence{e})
+	var out bytes.Buffer
+	if err := s.WriteCSV(&out); err != nil || !strings.Contains(out.String(), ",1000,+wMOag==,") {
+		t.Errorf("%v: a checksum is changed: %s", err, out.String())
 	}
 }
 
