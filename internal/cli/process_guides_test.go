@@ -84,7 +84,7 @@ func (g guide) follow(t *testing.T, page string) {
 			t.Fatal(err)
 		}
 	}
-	o.servers = strings.NewReplacer("/var/lib/oracle-focus-agent", l.state, "config init ",
+	o.servers = strings.NewReplacer("/var/lib/oracle-focus-agent", l.state, "--month 2026-10", "--month "+time.Now().UTC().Format("2006-01"), "config init ",
 		"config init --force --oci-bucket ocid1.tenancy.oc1..a --s3-bucket-path s3://bucket/path --oci-region us-ashburn-1 ")
 	t.Cleanup(func() { // what the page leaves at work
 		for _, state := range []string{l.state, filepath.Join(o.dir, "host")} {
