@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -175,6 +176,31 @@ func TestWhatWasIngestedIsNeitherMissingNorSentAgain(t *testing.T) {
 	w.set("FOCUS_VERIFY_ABSENT", "missing")
 	if c := w.verify(t, 6); c.Missing != 1 {
 		t.Errorf("verify = %+v", c)
+	}
+}
+
+// Where nearly all is gone, somebody takes it away: costs are sent twice only for the
+// days that an operator names.
+func TestAnEmptiedDestinationIsNotFilledAgainUnasked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Options{})
+	w.says(t, 0, []string{"sync"})
+	w.says(t, 0, []string{"verify"}, "equal; 0 equal", "nothing to look at")
+	for n := range 21 {
+		w.add(object(1+n%2, fmt.Sprintf("%d.csv.gz", n), 100))
+	}
+	w.sync(t, 0)
+	for _, o := range w.S3.Objects() {
+		if !strings.HasSuffix(o.Key, "_7.csv.gz") {
+			w.S3.Delete(o.Key)
+		}
+	}
+	w.says(t, 6, []string{"verify"}, "most of them are missing", "verify.absent")
+	if r := w.run(t, "verify", "--repair").want(t, 2); !strings.Contains(r.stderr, "20 files are missing and 1 are there") || len(w.S3.History()) != 21 {
+		t.Errorf("verify --repair says %q, %d commits", r.stderr, len(w.S3.History()))
+	}
+	if c := w.verify(t, 0, "--repair", "--from", daysAgo(2)); c.Equal != 21 || len(w.S3.History()) != 41 {
+		t.Errorf("of named days: %+v, %d commits", c, len(w.S3.History()))
 	}
 }
 

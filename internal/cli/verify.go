@@ -237,6 +237,9 @@ func verifiedText(v messages.Verification) string {
 	if !v.Listed && v.Destination == verify.ByHead {
 		how += "; not looked for what is only there, since listing is not allowed"
 	}
+	if v.Equal+v.Ingested+v.Pending+v.Discarded+v.Differ() == 0 {
+		how = "nothing to look at" // not: since HEAD is not allowed
+	}
 	word := "equal"
 	switch {
 	case v.Differ() > 0:
@@ -244,7 +247,11 @@ func verifiedText(v messages.Verification) string {
 	case v.Destination == verify.Unreadable:
 		word = "source and ledger agree"
 	}
-	return fmt.Sprintf("%s to %s: %s; %s\n%s in %.1f s\n", v.From, v.To, word, counts(v), how, v.Seconds)
+	text := fmt.Sprintf("%s to %s: %s; %s\n%s in %.1f s\n", v.From, v.To, word, counts(v), how, v.Seconds)
+	if emptied(v) {
+		text += "most of them are missing: " + emptiedText + "\n"
+	}
+	return text
 }
 
 // counts tells the results that there are; equal, always.

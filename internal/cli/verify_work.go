@@ -127,6 +127,10 @@ func (r *route) verify(ctx context.Context, q verifyRequest, copies func(context
 	if err != nil || !q.Repair {
 		return v, r.keepVerified(ctx, q, v, err)
 	}
+	if !q.DryRun && !q.chosen() && emptied(v.Verification) {
+		return v, errors.Join(r.keepVerified(ctx, q, v, nil), &coded{exitConfig, fmt.Errorf("%d files are missing and %d are there: "+
+			"%s; nothing was ordered. Where they shall be sent again, name their days: --from, --to", v.Missing, v.Equal, emptiedText)})
+	}
 	before := v.Verification
 	repair := &repaired{DryRun: q.DryRun, Files: []messages.Deviation{}, Left: before.Differ() - len(broken), Before: before}
 	v.Repair = repair
@@ -152,6 +156,12 @@ func (r *route) verify(ctx context.Context, q verifyRequest, copies func(context
 	}
 	return v, r.keepVerified(ctx, q, v, err)
 }
+
+// emptied reports whether so much is missing that somebody takes the files away rather
+// than that copies went wrong.
+func emptied(v messages.Verification) bool { return v.Missing >= 20 && v.Missing > v.Equal }
+
+const emptiedText = "a destination that deletes what it has read would count its costs twice; for one, set verify.absent to ingested"
 
 // keepVerified keeps a result that speaks of all that a scan covers. What was asked of
 // some days says nothing about the others.
