@@ -233,6 +233,9 @@ func TestAPauseHoldsTheCopiersOfEveryHost(t *testing.T) {
 	w.external(t)
 	w.add(object(1, "a.csv.gz", 500))
 	w.run(t, "pause", "--reason", "a test").want(t, 0)
+	if r := w.run(t, "setup").want(t, 0); !strings.Contains(r.stdout, "paused by") {
+		t.Errorf("setup of a paused route prints %q", r.stdout)
+	}
 	copier := w.start(t, "copier")
 	w.sync(t, 1) // it queues, and it copies as little as the copier
 	if got := len(w.S3.History()); got != 0 {

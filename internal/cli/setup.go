@@ -80,7 +80,11 @@ func (a *app) setup(cmd *cobra.Command) (err error) {
 		return err
 	}
 	a.listReport(r.report)
-	return nil
+	p, err := r.conn.ApplyPause(cmd.Context(), r.assets, r.ledger) // consumers that were made just now
+	if p != nil {
+		fmt.Fprintln(a.env.Stdout, pausedText(p))
+	}
+	return err
 }
 
 // setupPlan tells what setup would do.
