@@ -108,8 +108,16 @@ func formats() []format {
 		Differences: []messages.Deviation{{Mark: "+", Day: "2024-11-28", Object: object().Name, Key: copied().Key, Why: "it is not at the destination"}},
 	}
 	digest := messages.DigestNote{Schema: 1, Until: at(6), By: "host-1/7", At: at(7)}
+	backfilled := messages.Marks{Schema: 1, Since: "2024-10-25", Scanned: at(6), Swept: at(5), Ranges: []messages.Range{{From: "2024-01-01", To: "2024-03-31"}, {From: "2024-06-01", To: "2024-06-01"}}}
+	pause := messages.Pause{Schema: 1, Reason: "the bucket moves", By: "ann@host-1", At: at(6)}
+	action := messages.Action{
+		Schema: 1, Action: "failed discard", By: "ann@host-1", At: at(7), Reason: "a test file", Detail: "cause held", Count: 1, Files: []string{object().Name},
+	}
 	record := decoder(messages.DecodeRecord)
 	return []format{
+		{"marks-ranges.v1.json", backfilled, backfilled.Encode, decoder(messages.DecodeMarks)},
+		{"pause.v1.json", pause, pause.Encode, decoder(messages.DecodePause)},
+		{"action.v1.json", action, action.Encode, decoder(messages.DecodeAction)},
 		{"verification.v1.json", verification, verification.Encode, decoder(messages.DecodeVerification)},
 		{"discovered.v1.json", message, message.Encode, decoder(messages.DecodeDiscovered)},
 		{"record-copied.v1.json", done, done.Encode, record},

@@ -66,3 +66,19 @@ func TestMarksWithARangeThatIsNoneAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// The keys of the audit trail are in the order of time, and not those of records.
+func TestTheKeysOfTheAuditTrailAreInOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		x := time.UnixMilli(rapid.Int64Range(0, 4_000_000_000_000).Draw(t, "x"))
+		y := x.Add(time.Duration(rapid.Int64Range(1, 1e12).Draw(t, "later")) * time.Millisecond)
+		a, b := messages.AuditKey("main", x, "ZZZZZZZZ"), messages.AuditKey("main", y, "AAAAAAAA")
+		if a >= b {
+			t.Fatalf("%s is not before %s", a, b)
+		}
+		if _, _, _, ok := messages.ParseRecordKey(a); ok {
+			t.Fatalf("%s reads as the key of a record", a)
+		}
+	})
+}
