@@ -89,7 +89,7 @@ func TestADiscardChangesOnlyWhatIsStillFailed(t *testing.T) {
 	r, key, revision := failedRoute(t)
 	seen := theFailed(t, r)
 	again := givenUp(messages.HashMismatch) // it failed once more
-	revision = put(t, r, key, again, revision)
+	put(t, r, key, again, revision)
 	if ok, err := r.discard(t.Context(), seen); !ok || err != nil || r.recordOf(t, key).Class != messages.HashMismatch {
 		t.Errorf("discard of a file that failed again = %t, %v", ok, err)
 	}
