@@ -51,11 +51,11 @@ func operator() string {
 	return printable(name + "@" + cmp.Or(host, "unknown"))
 }
 
-// printable replaces what would move the cursor of a terminal or turn the reading
-// direction, in words that others have written.
+// printable replaces what would begin another line, move the cursor of a terminal, turn
+// the reading direction or hide, in words that others have written.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		if !unicode.IsPrint(r) {
 			return '\uFFFD'
 		}
 		return r
@@ -135,7 +135,7 @@ func (a *app) audit(ctx context.Context, since messages.Day, asJSON bool) error 
 	}
 	w := tabwriter.NewWriter(a.env.Stdout, 0, 0, 2, ' ', 0)
 	for _, action := range t.Actions {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", action.At.UTC().Format("2006-01-02 15:04:05"), printable(action.By), action.Action, printable(about(action)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", action.At.UTC().Format("2006-01-02 15:04:05"), printable(action.By), printable(action.Action), printable(about(action)))
 	}
 	fmt.Fprintf(w, "%s\n", counted(len(t.Actions), "action"))
 	if t.Unreadable > 0 {

@@ -23,6 +23,7 @@ import (
 
 	"oracle-focus-agent/internal/agent"
 	"oracle-focus-agent/internal/config"
+	"oracle-focus-agent/internal/logging"
 	"oracle-focus-agent/internal/state"
 )
 
@@ -91,7 +92,7 @@ func (a *app) printBundle(b *bundle) error {
 	for _, p := range b.Parts {
 		size := humanize.IBytes(uint64(p.Bytes))
 		if p.Problem != "" {
-			size += "; INCOMPLETE: " + p.Problem
+			size += "; INCOMPLETE: " + printable(p.Problem)
 		}
 		fmt.Fprintf(w, "%s\t%s\n", p.Name, size)
 	}
@@ -127,7 +128,9 @@ func (b *bundle) add(name string, v any, err error) {
 }
 
 func (b *bundle) addText(name string, text []byte, err error) {
-	p := part{Name: name, text: b.redact(text)}
+	var visible bytes.Buffer
+	_, _ = logging.Visible(&visible).Write(b.redact(text)) // a buffer takes all
+	p := part{Name: name, text: visible.Bytes()}
 	if p.Bytes = len(p.text); err != nil {
 		p.Problem = string(b.redact([]byte(err.Error())))
 	}

@@ -154,7 +154,7 @@ func (a *app) printFailed(files []failedFile, each bool) error {
 	w := tabwriter.NewWriter(a.env.Stdout, 0, 0, 2, ' ', 0)
 	for _, group := range byCause(files) {
 		e := group[0].Class.Explain()
-		fmt.Fprintf(w, "%s: %s, %s\n", group[0].Class, counted(len(group), "file"), humanize.IBytes(uint64(sizeOf(group))))
+		fmt.Fprintf(w, "%s: %s, %s\n", printable(string(group[0].Class)), counted(len(group), "file"), humanize.IBytes(uint64(sizeOf(group))))
 		fmt.Fprintf(w, "  meaning: %s\n  remedy:  %s\n", e.Meaning, e.Remedy)
 		for _, f := range group {
 			if each {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -121,11 +122,23 @@ func (r *route) commandsFor(s fileStory) []string {
 	return append(out, "oci os object head --namespace "+r.cfg.OCI.Namespace+" --bucket-name "+r.cfg.OCI.Bucket+" --name "+object)
 }
 
-// shellQuoted is one word of a shell.
+// shellQuoted is one word of a shell, on one line and with nothing in it that a terminal
+// would obey: where a name has such bytes, in the form of bash, ksh and zsh.
 func shellQuoted(s string) string {
-	if strings.IndexFunc(s, func(c rune) bool {
+	switch {
+	case printable(s) != s || !utf8.ValidString(s):
+		var b strings.Builder
+		for i := range len(s) {
+			if c := s[i]; c >= ' ' && c <= '~' && c != '\'' && c != '\\' {
+				b.WriteByte(c)
+			} else {
+				fmt.Fprintf(&b, `\x%02x`, c)
+			}
+		}
+		return "$'" + b.String() + "'"
+	case s != "" && strings.IndexFunc(s, func(c rune) bool {
 		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_./:=", c))
-	}) < 0 && s != "" {
+	}) < 0:
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

@@ -336,11 +336,11 @@ func (a *app) confirm(ctx context.Context, yes bool, question string) error {
 	return nil
 }
 
-// table prints rows of a name and a text.
+// table prints rows of a name and a text, each on a line of its own whatever it holds.
 func (a *app) table(rows [][2]string) {
 	w := tabwriter.NewWriter(a.env.Stdout, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+		fmt.Fprintf(w, "%s\t%s\n", row[0], printable(row[1]))
 	}
 	_ = w.Flush() // as with every other print
 }
