@@ -60,8 +60,8 @@ type Inspection struct {
 func NewInspection(i Inspector) *Inspection {
 	return &Inspection{
 		Inspector: i, Wait: StatisticsTime,
-		turns:     turns{limit: max(1, runtime.GOMAXPROCS(0)-1)},
-		blocks:    make(chan struct{}, maxBlocks),
+		turns:  turns{limit: max(1, runtime.GOMAXPROCS(0)-1)},
+		blocks: make(chan struct{}, maxBlocks),
 	}
 }
 

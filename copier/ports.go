@@ -20,11 +20,19 @@ type Source interface {
 	// stored bytes, never decoded; it gives up with Connection when no byte comes
 	// for the stall time. It may end early or late without an error: the caller
 	// counts. An answer "no such object" is Gone, which only Stat can confirm.
-	Open(ctx context.Context, name, etag string) (messages.Object, io.ReadCloser, error)
+	//
+	// With an offset the reader begins there, at a byte of that version: the etag must
+	// be given then. Size is still that of the whole object, and MD5 and CRC32C are
+	// empty, since nobody promises that those of such an answer are of the whole. A
+	// source that sends anything but this range is ErrNoRange.
+	Open(ctx context.Context, name, etag string, offset int64) (messages.Object, io.ReadCloser, error)
 	// Stat lists this one name. It is Gone only when the listing succeeded and
 	// lacks the name.
 	Stat(ctx context.Context, name string) (messages.Object, error)
 }
+
+// ErrNoRange is in the error of an Open at an offset that the source did not heed.
+var ErrNoRange = errors.New("the source does not send the object from an offset on")
 
 // Meta goes with an object to the destination and proves its origin there.
 type Meta struct {

@@ -103,6 +103,9 @@ type world struct {
 	holding  int                                       // Put and Part calls in flight
 	held     int                                       // the most of them
 	tainted  bool
+	offsets  []int64 // at which bodies were opened
+	served   int     // bytes of bodies
+	noRange  bool    // the source does not heed an offset
 }
 
 func newWorld(tb interface {
@@ -358,7 +361,7 @@ func (w *world) set(key string, value []byte) {
 
 // Source.
 
-func (h *host) Open(ctx context.Context, name, etag string) (o messages.Object, body io.ReadCloser, err error) {
+func (h *host) Open(ctx context.Context, name, etag string, offset int64) (o messages.Object, body io.ReadCloser, err error) {
 	err = h.call(ctx, "open", func() error {
 		v := h.present[name]
 		switch {
@@ -372,13 +375,24 @@ func (h *host) Open(ctx context.Context, name, etag string) (o messages.Object, 
 		if h.answer != nil {
 			h.answer(&o)
 		}
+		if offset > 0 {
+			if h.noRange {
+				return &messages.Fault{Class: messages.Unknown, Side: messages.Source, Op: "open " + name, Err: copier.ErrNoRange}
+			}
+			if etag == "" || offset >= o.Size {
+				h.tb.Errorf("opened %q at %d of %d bytes", etag, offset, o.Size)
+			}
+			o.MD5, o.CRC32C = "", ""
+		}
+		h.offsets = append(h.offsets, offset)
 		if h.bodies != nil {
 			if r := h.bodies(ctx, v); r != nil {
+				io.CopyN(io.Discard, r, offset)
 				body = io.NopCloser(r)
 			}
 		}
 		if body == nil {
-			body = &reader{host: h, ctx: ctx, left: v.body}
+			body = &reader{host: h, ctx: ctx, left: v.body[offset:]}
 		}
 		return nil
 	})
@@ -411,10 +425,18 @@ func (r *reader) Read(p []byte) (n int, err error) {
 	}
 	n = copy(p, r.left)
 	r.left = r.left[n:]
+	r.host.serve(n)
 	if len(r.left) == 0 {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// serve counts what the source gave away.
+func (w *world) serve(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.served += n
 }
 
 func (r *reader) Close() error { return nil }

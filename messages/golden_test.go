@@ -92,6 +92,10 @@ func formats() []format {
 		Schema: 1, Key: copied().Key, ID: "2~upload", ETag: object().ETag, PartSize: 8 << 20,
 		Abandoned: []string{"2~older"}, Worker: "host-1", Started: at(4),
 	}
+	partly := upload
+	partly.Size, partly.MD5, partly.CRC32C, partly.Epoch, partly.Updated = 20<<20, object().MD5, "Dzn2nw==", 1, at(5)
+	partly.Parts = []messages.UploadPart{{ETag: `"9b2cf535f27731c974343645a3985328"`, CRC32C: "yZRlqg=="}}
+	partly.Sums = &messages.PrefixSums{CRC32C: "yZRlqg==", MD5: []byte("md5\x01state")}
 	marks := messages.Marks{Schema: 1, Epoch: 1, Since: "2024-10-25", Scanned: at(6), Swept: at(5)}
 	identity := messages.Identity{
 		Schema: 1, Namespace: "bling", Bucket: "ocid1.tenancy.oc1..aaaa", Prefix: "FOCUS Reports/",
@@ -126,6 +130,7 @@ func formats() []format {
 		{"record-due.v1.json", due, due.Encode, record},
 		{"record-imported.v1.json", imported, imported.Encode, record},
 		{"upload.v1.json", upload, upload.Encode, decoder(messages.DecodeUpload)},
+		{"upload-parts.v1.json", partly, partly.Encode, decoder(messages.DecodeUpload)},
 		{"marks.v1.json", marks, marks.Encode, decoder(messages.DecodeMarks)},
 		{"identity.v1.json", identity, identity.Encode, decoder(messages.DecodeIdentity)},
 		{"digest.v1.json", digest, digest.Encode, decoder(messages.DecodeDigestNote)},

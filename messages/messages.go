@@ -229,18 +229,53 @@ func DecodeRecord(b []byte) (Record, error) {
 
 // An Upload is the ledger's note of a multipart upload in progress. It stands
 // in the ledger before the first part is sent and is erased after the upload
-// was completed or aborted, so that whoever gets the redelivery can end it.
+// was completed or aborted, so that whoever gets the redelivery can continue it or end it.
 type Upload struct {
 	Schema int    `json:"schema"`
 	Key    string `json:"key"`
 	ID     string `json:"id"`
 	ETag   string `json:"source_etag,omitempty"`
+	// Size, MD5 and CRC32C are what the source declares of the version that is sent.
+	Size   int64  `json:"size,omitempty"`
+	MD5    string `json:"md5,omitempty"`
+	CRC32C string `json:"crc32c,omitempty"`
+	// Epoch is that of the identity under which the upload was begun.
+	Epoch int `json:"epoch,omitempty"`
 	// PartSize is in bytes.
 	PartSize int64 `json:"part_size"`
+	// Parts are those that stand at the destination, from the first on without a gap;
+	// never the last one of the file. Later ones may stand there, too.
+	Parts []UploadPart `json:"parts,omitempty"`
+	// Sums are of the bytes of Parts, so that what follows can be summed up from there.
+	Sums *PrefixSums `json:"sums,omitempty"`
 	// Abandoned lists earlier uploads of the same key that could not be aborted.
 	Abandoned []string  `json:"abandoned,omitempty"`
 	Worker    string    `json:"worker,omitempty"`
 	Started   time.Time `json:"started"`
+	// Updated is when Parts or Worker last changed.
+	Updated time.Time `json:"updated,omitzero"`
+}
+
+// An UploadPart is one part as the destination confirmed it.
+type UploadPart struct {
+	ETag   string `json:"etag"`
+	CRC32C string `json:"crc32c"` // base64
+}
+
+// PrefixSums are the states of the sums that verify a file, somewhere in its middle.
+type PrefixSums struct {
+	CRC32C string `json:"crc32c"` // base64, of the bytes so far
+	// MD5 is the state as encoding.BinaryMarshaler gives it; empty where the checksum
+	// that the source declares needs none.
+	MD5 []byte `json:"md5,omitempty"`
+}
+
+// Last is when something was last heard of the upload.
+func (u Upload) Last() time.Time {
+	if u.Updated.After(u.Started) {
+		return u.Updated
+	}
+	return u.Started
 }
 
 // Encode returns the JSON form of u.

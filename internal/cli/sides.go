@@ -37,8 +37,8 @@ func (s *sides) List(ctx context.Context, from string) iter.Seq2[messages.Object
 	return s.now.Load().source.List(ctx, from)
 }
 
-func (s *sides) Open(ctx context.Context, name, etag string) (messages.Object, io.ReadCloser, error) {
-	return s.now.Load().source.Open(ctx, name, etag)
+func (s *sides) Open(ctx context.Context, name, etag string, offset int64) (messages.Object, io.ReadCloser, error) {
+	return s.now.Load().source.Open(ctx, name, etag, offset)
 }
 
 func (s *sides) Stat(ctx context.Context, name string) (messages.Object, error) {

@@ -135,7 +135,7 @@ func (s *site) Next(ctx context.Context, backfill bool) (*copier.Delivery, error
 	}, err
 }
 
-func (s *site) Open(_ context.Context, name, etag string) (messages.Object, io.ReadCloser, error) {
+func (s *site) Open(_ context.Context, name, etag string, _ int64) (messages.Object, io.ReadCloser, error) {
 	body := bytes.NewReader(s.file)
 	return messages.Object{Name: name, ETag: etag, Size: int64(len(s.file))}, io.NopCloser(readerFunc(func(p []byte) (int, error) {
 		n, err := body.Read(p[:min(len(p), 64<<10)])

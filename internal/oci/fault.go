@@ -13,6 +13,7 @@ import (
 
 	"github.com/oracle/oci-go-sdk/v65/common"
 
+	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/network"
 	"oracle-focus-agent/messages"
 )
@@ -54,6 +55,8 @@ func (c *Client) fault(ctx context.Context, op string, err error, resp *http.Res
 	switch {
 	case errors.As(err, &answer):
 		c.answered(f, answerError{answer}, resp)
+	case errors.Is(err, copier.ErrNoRange):
+		f.Class = messages.Unknown
 	case isA[otherVersion](err):
 		f.Class = messages.Changed
 	case isA[tokenError](err):

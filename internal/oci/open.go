@@ -12,26 +12,39 @@ import (
 
 	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 
+	"oracle-focus-agent/copier"
 	"oracle-focus-agent/messages"
 )
 
 // Open implements copier.Source. ctx must live until the reader is closed.
-func (c *Client) Open(ctx context.Context, name, etag string) (messages.Object, io.ReadCloser, error) {
+func (c *Client) Open(ctx context.Context, name, etag string, offset int64) (messages.Object, io.ReadCloser, error) {
 	op := "get " + name
 	if err := c.checkName(op, name); err != nil {
 		return messages.Object{}, nil, err
 	}
+	declared, want := whole, http.StatusOK
 	req := objectstorage.GetObjectRequest{NamespaceName: &c.options.Namespace, BucketName: &c.options.Bucket, ObjectName: &name}
 	if etag != "" {
 		req.IfMatch = &etag
 	}
+	if offset > 0 {
+		declared, want = rest(offset), http.StatusPartialContent
+		req.Range = new(fmt.Sprintf("bytes=%d-", offset))
+	}
 	resp, err := c.sdk.GetObject(detach(ctx), req)
 	raw := resp.RawResponse
-	if err = foreign(err); err == nil && raw.StatusCode != http.StatusOK {
+	switch err = foreign(err); {
+	case offset > 0 && raw != nil && (raw.StatusCode == http.StatusOK || raw.StatusCode == http.StatusRequestedRangeNotSatisfiable):
+		err = fmt.Errorf("%w: the answer to the range from %d on is %s", copier.ErrNoRange, offset, raw.Status)
+	case err == nil && raw.StatusCode != want:
 		err = notOracle{fmt.Errorf("the answer has the status %s", raw.Status)}
 	}
 	if err == nil && etag != "" && raw.Header.Get("etag") != "" && raw.Header.Get("etag") != etag {
 		err = otherVersion{raw.Header.Get("etag")}
+	}
+	var o messages.Object
+	if err == nil {
+		o, err = declared(name, raw)
 	}
 	if err != nil {
 		if raw != nil && raw.Body != nil {
@@ -39,15 +52,30 @@ func (c *Client) Open(ctx context.Context, name, etag string) (messages.Object, 
 		}
 		return messages.Object{}, nil, c.fault(ctx, op, err, raw)
 	}
-	return declared(name, raw), &reader{raw.Body, c, ctx, op}, nil
+	return o, &reader{raw.Body, c, ctx, op}, nil
 }
 
-// declared leaves the times out: the header has whole seconds only, so they
+// whole leaves the times out: the header has whole seconds only, so they
 // would never equal those of a listing.
-func declared(name string, r *http.Response) messages.Object {
+func whole(name string, r *http.Response) (messages.Object, error) {
 	return messages.Object{
 		Name: name, Size: r.ContentLength, ETag: r.Header.Get("etag"),
 		MD5: r.Header.Get("content-md5"), CRC32C: r.Header.Get("opc-content-crc32c"),
+	}, nil
+}
+
+// rest is what the answer to a range tells, which must be from offset to the end.
+func rest(offset int64) func(string, *http.Response) (messages.Object, error) {
+	return func(name string, r *http.Response) (messages.Object, error) {
+		var first, last, size int64
+		header := r.Header.Get("Content-Range")
+		if n, err := fmt.Sscanf(header, "bytes %d-%d/%d", &first, &last, &size); err != nil || n != 3 || first != offset || last != size-1 {
+			return messages.Object{}, fmt.Errorf("%w: the answer to bytes=%d- has the Content-Range %q", copier.ErrNoRange, offset, header)
+		}
+		if r.ContentLength >= 0 && r.ContentLength != size-offset {
+			return messages.Object{}, fmt.Errorf("%w: the answer to bytes=%d- has %d bytes of %d", copier.ErrNoRange, offset, r.ContentLength, size)
+		}
+		return messages.Object{Name: name, Size: size, ETag: r.Header.Get("etag")}, nil
 	}
 }
 

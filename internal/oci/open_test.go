@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +34,7 @@ func add(w world, o simulator.Object) simulator.Report {
 
 // fetch opens and reads an object to its end or error.
 func fetch(ctx context.Context, c *oci.Client, name, etag string) ([]byte, error) {
-	_, r, err := c.Open(ctx, name, etag)
+	_, r, err := c.Open(ctx, name, etag, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func TestOpenYieldsTheStoredBytes(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			w := newWorld(t)
 			r := add(w, o)
-			got, body, err := w.client.Open(t.Context(), r.Name, r.ETag)
+			got, body, err := w.client.Open(t.Context(), r.Name, r.ETag, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,7 +82,7 @@ func TestOpenDoesNotTakeTheSumOfParts(t *testing.T) {
 		w.Header().Set("opc-multipart-md5", "bm90IGEgc3VtIG9mIGJ5dGVz-2")
 		io.WriteString(w, "hello")
 	})})
-	o, body, err := w.client.Open(t.Context(), r.Name, "")
+	o, body, err := w.client.Open(t.Context(), r.Name, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestBodyThatEndsEarlyOrLate(t *testing.T) {
 			w := newWorld(t)
 			r := add(w, simulator.Object{Content: simulator.Random(1, 100_000)})
 			w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Do: c.fault})
-			o, body, err := w.client.Open(t.Context(), r.Name, r.ETag)
+			o, body, err := w.client.Open(t.Context(), r.Name, r.ETag, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +175,7 @@ func TestSlowReaderIsNoStall(t *testing.T) {
 	stall := 20 * time.Millisecond
 	w := newWorld(t, func(o *oci.Options) { o.Stall = stall })
 	r := add(w, simulator.Object{Content: simulator.Random(1, 4<<20)})
-	_, body, err := w.client.Open(t.Context(), r.Name, r.ETag)
+	_, body, err := w.client.Open(t.Context(), r.Name, r.ETag, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +203,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer w.OCIFaults.Clear()
 		w.OCIFaults.Add(simulator.Rule{Do: simulator.Stall(50_000, nil)})
-		_, body, err := w.client.Open(ctx, r.Name, "")
+		_, body, err := w.client.Open(ctx, r.Name, "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +281,7 @@ func TestCloseEarlyReleasesTheConnection(t *testing.T) {
 	w := newWorld(t)
 	r := add(w, simulator.Object{Content: simulator.Random(1, 50<<20)})
 	for range 5 {
-		_, body, err := w.client.Open(t.Context(), r.Name, r.ETag)
+		_, body, err := w.client.Open(t.Context(), r.Name, r.ETag, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,4 +289,65 @@ func TestCloseEarlyReleasesTheConnection(t *testing.T) {
 			t.Error(err)
 		}
 	} // goleak looks for what stays
+}
+
+func TestOpenAtAnOffsetYieldsTheRest(t *testing.T) {
+	w := newWorld(t)
+	content := simulator.Random(1, 100_000)
+	r := add(w, simulator.Object{Content: content})
+	all, _ := io.ReadAll(content.Open(0))
+	for _, offset := range []int64{1, 50_000, 99_999} {
+		got, body, err := w.client.Open(t.Context(), r.Name, r.ETag, offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := (messages.Object{Name: r.Name, ETag: r.ETag, Size: r.Size}); got != want {
+			t.Errorf("from %d: Object = %+v, want %+v, without sums, which may be those of the range", offset, got, want)
+		}
+		if b, err := io.ReadAll(body); err != nil || !bytes.Equal(b, all[offset:]) {
+			t.Errorf("from %d: %d bytes, %v", offset, len(b), err)
+		}
+		body.Close()
+	}
+	_, _, err := w.client.Open(t.Context(), r.Name, "another", 5)
+	wantFault(t, err, messages.Changed)
+}
+
+// A range that is not the one asked for must not pass as the rest of the object.
+func TestOpenAtAnOffsetThatIsNotHeeded(t *testing.T) {
+	reply := func(status int, header string, n int) simulator.Fault {
+		return simulator.Reply(func(w http.ResponseWriter, _ *http.Request) {
+			if header != "" {
+				w.Header().Set("Content-Range", header)
+			}
+			w.WriteHeader(status)
+			w.Write(make([]byte, n))
+		})
+	}
+	for title, c := range map[string]struct {
+		fault   simulator.Fault
+		offset  int64
+		noRange bool
+	}{
+		"the whole":             {reply(200, "", 100), 40, true},
+		"no Content-Range":      {reply(206, "", 60), 40, true},
+		"another begin":         {reply(206, "bytes 41-99/100", 59), 40, true},
+		"another end":           {reply(206, "bytes 40-98/100", 59), 40, true},
+		"of an unknown size":    {reply(206, "bytes 40-99/*", 60), 40, true},
+		"another length":        {reply(206, "bytes 40-99/100", 59), 40, true},
+		"beyond the end":        {reply(416, "bytes */100", 0), 140, true},
+		"a part without asking": {reply(206, "bytes 0-99/100", 100), 0, false},
+		"no content":            {reply(204, "", 0), 40, false},
+		"unavailable":           {reply(503, "", 0), 40, false},
+	} {
+		t.Run(title, func(t *testing.T) {
+			w := newWorld(t)
+			r := add(w, simulator.Object{Content: simulator.Random(1, 100)})
+			w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Do: c.fault})
+			_, _, err := w.client.Open(t.Context(), r.Name, "", c.offset)
+			if f, ok := errors.AsType[*messages.Fault](err); !ok || f.Side != messages.Source || errors.Is(err, copier.ErrNoRange) != c.noRange {
+				t.Errorf("Open = %v, want ErrNoRange: %t", err, c.noRange)
+			}
+		})
+	}
 }
