@@ -171,39 +171,66 @@ func pausedText(p *messages.Pause) string {
 	return fmt.Sprintf("paused by %s since %s: %s", printable(p.By), when(p.At), printable(p.Reason))
 }
 
-// pause writes the decision and lets the consumers follow: see nats.ApplyPause for what
-// a crash between leaves.
-func (r *route) pause(ctx context.Context, o pauseRequest) (answer pauseAnswer, err error) {
+func (r *route) pause(ctx context.Context, o pauseRequest) (pauseAnswer, error) {
+	return r.decide(ctx, "pause", func(was *messages.Pause) (*messages.Pause, messages.Action, error) {
+		next, err := o.over(was)
+		if err != nil {
+			return was, messages.Action{}, err
+		}
+		return next, messages.Action{By: o.By, Reason: next.Reason}, nil
+	})
+}
+
+func (r *route) resume(ctx context.Context, o pauseRequest) (pauseAnswer, error) {
+	return r.decide(ctx, "resume", func(was *messages.Pause) (*messages.Pause, messages.Action, error) {
+		if was == nil {
+			return nil, messages.Action{}, nil
+		}
+		return nil, messages.Action{By: o.By, Detail: "paused by " + was.By + ": " + was.Reason}, nil
+	})
+}
+
+// decide puts another decision in the place of the present one, where it is another, and
+// lets the consumers follow: see nats.ApplyPause for what a crash between leaves.
+func (r *route) decide(ctx context.Context, what string, judge func(was *messages.Pause) (*messages.Pause, messages.Action, error)) (answer pauseAnswer, err error) {
 	for range 5 {
 		was, revision, err := r.ledger.Pause(ctx)
 		if err != nil {
 			return answer, err
 		}
 		answer = pauseAnswer{Paused: was, Was: was}
-		next, err := o.over(was)
+		next, act, err := judge(was)
 		if err != nil {
 			return answer, err
 		}
-		if was == nil || *next != *was {
-			raw, err := next.Encode()
-			if err == nil {
-				err = r.audit(ctx, messages.Action{Action: "pause", By: o.By, Reason: next.Reason})
-			}
-			if err != nil {
-				return answer, err
-			}
-			_, err = r.ledger.Write(ctx, messages.PauseKey(r.cfg.OCI.Name), raw, revision)
-			if errors.Is(err, messages.Conflict) {
-				continue
-			}
-			if err != nil {
-				return answer, err
-			}
+		if (next == nil) != (was == nil) || next != nil && *next != *was {
+			act.Action = what
+			err = r.writePause(ctx, next, act, revision)
 		}
-		answer.Paused, err = r.conn.ApplyPause(ctx, r.assets, r.ledger)
+		if errors.Is(err, messages.Conflict) { // somebody else decided
+			continue
+		}
+		if err == nil {
+			answer.Paused, err = r.conn.ApplyPause(ctx, r.assets, r.ledger)
+		}
 		return answer, err
 	}
-	return answer, fmt.Errorf("pause route %s: %w", r.cfg.OCI.Name, messages.Conflict)
+	return answer, fmt.Errorf("%s route %s: %w", what, r.cfg.OCI.Name, messages.Conflict)
+}
+
+// writePause writes the decision after the record of who made it; nil erases it.
+func (r *route) writePause(ctx context.Context, p *messages.Pause, act messages.Action, revision uint64) (err error) {
+	var raw []byte
+	if p != nil {
+		if raw, err = p.Encode(); err != nil {
+			return err
+		}
+	}
+	if err := r.audit(ctx, act); err != nil {
+		return err
+	}
+	_, err = r.ledger.Write(ctx, messages.PauseKey(r.cfg.OCI.Name), raw, revision)
+	return err
 }
 
 // over is the pause that the request makes of one that may be there. Whoever gives a new
@@ -218,32 +245,6 @@ func (o pauseRequest) over(was *messages.Pause) (*messages.Pause, error) {
 		return was, nil
 	}
 	return &messages.Pause{Schema: messages.Schema, Reason: o.Reason, By: o.By, At: was.At}, nil
-}
-
-// resume erases the decision and lets the consumers follow.
-func (r *route) resume(ctx context.Context, o pauseRequest) (answer pauseAnswer, err error) {
-	for range 5 {
-		was, revision, err := r.ledger.Pause(ctx)
-		if err != nil {
-			return answer, err
-		}
-		answer = pauseAnswer{Was: was}
-		if was != nil {
-			if err := r.audit(ctx, messages.Action{Action: "resume", By: o.By, Detail: "paused by " + was.By + ": " + was.Reason}); err != nil {
-				return answer, err
-			}
-			_, err = r.ledger.Write(ctx, messages.PauseKey(r.cfg.OCI.Name), nil, revision)
-			if errors.Is(err, messages.Conflict) {
-				continue
-			}
-			if err != nil {
-				return answer, err
-			}
-		}
-		answer.Paused, err = r.conn.ApplyPause(ctx, r.assets, r.ledger)
-		return answer, err
-	}
-	return answer, fmt.Errorf("resume route %s: %w", r.cfg.OCI.Name, messages.Conflict)
 }
 
 // pausedError says why nothing is copied; nil while nobody has paused the route.
