@@ -196,7 +196,7 @@ func (r *route) liveSource() string {
 // it is not a name.
 func (r *route) liveDestination() string {
 	c := r.cfg.S3
-	text := fmt.Sprintf("region %s, %s", r.dest.Region(), endpointOf("Amazon", c.Endpoint))
+	parts := []string{"region " + r.dest.Region(), endpointOf("Amazon", c.Endpoint)}
 	for _, option := range []struct {
 		name string
 		set  bool
@@ -205,10 +205,10 @@ func (r *route) liveDestination() string {
 		{"acl", c.ACL != ""}, {"tags", c.Tags.Query() != ""}, {"expected_bucket_owner", c.ExpectedBucketOwner != ""},
 	} {
 		if option.set {
-			text += ", " + option.name
+			parts = append(parts, option.name)
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // liveSecrets are the names that no report may hold. It is built without them; this is
