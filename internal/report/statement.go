@@ -59,6 +59,9 @@ type Statement struct {
 	Bytes     int64 `json:"bytes"`
 	Late      int   `json:"late"`
 	Inherited int   `json:"inherited"`
+	// Earlier are those of Delivered that stand at the destination as an earlier version,
+	// since the present one is not delivered, or an operator discarded it.
+	Earlier int `json:"earlier"`
 	// Undelivered are the files of the month that are not at the destination, whatever the reason.
 	Undelivered []File `json:"undelivered"`
 	// Empty are the days of the month of which no file is known, although there should be.
@@ -151,6 +154,13 @@ func (a *Account) Add(e Evidence) {
 	}
 	f, _ := a.Builder.Add(e)
 	within := e.Day >= a.Month.First() && e.Day <= a.Month.Last()
+	if was := a.earlier(e, f); was.Reason != "" && (within || a.bills(e, was)) {
+		a.delivered(e, was, within)
+		a.statement.Earlier++
+		if f.Reason == IsDiscarded && e.Record.Class == messages.Held {
+			return // an operator decided for the earlier one
+		}
+	}
 	switch {
 	case e.Day == "" || f.Reason == IsIneligible:
 	case f.atDestination() && (within || a.bills(e, f)):
@@ -160,6 +170,21 @@ func (a *Account) Add(e Evidence) {
 	case within:
 		a.statement.Undelivered = append(a.statement.Undelivered, f)
 	}
+}
+
+// earlier is the version that stands at the destination where the present one does
+// not; empty where there is none, or none that is good enough.
+func (a *Account) earlier(e Evidence, f File) (was File) {
+	r := e.Record
+	if r == nil || r.Copy == nil || r.Repeat || r.Status == messages.StatusDue || r.Epoch != a.Builder.Epoch || e.Day == "" || f.atDestination() {
+		return File{}
+	}
+	was = File{Day: e.Day, Object: f.Object, Key: e.Key, Size: r.Copy.Size, Listed: f.Listed, Appeared: f.Appeared}
+	was.delivered(*r)
+	if was.Reason != IsInherited {
+		was.Reason = "earlier"
+	}
+	return was
 }
 
 // ours is whether a sum is of the billing period of the month.

@@ -55,6 +55,9 @@ func (s Statement) verdict() string {
 	default:
 		verdict += ", and none is missing"
 	}
+	if s.Earlier > 0 {
+		verdict += fmt.Sprintf("; %d of them as an EARLIER VERSION", s.Earlier)
+	}
 	if n := len(s.Uncounted); n > 0 {
 		verdict += fmt.Sprintf("; %d IN NO SUM", n)
 	}

@@ -153,6 +153,37 @@ func written(t *testing.T, s report.Statement) string {
 	return out.String()
 }
 
+// TestWhatStandsAtTheDestinationIsInTheSums, also where a newer version is held, waits or
+// was discarded; what has to be sent again is not known to stand there.
+func TestWhatStandsAtTheDestinationIsInTheSums(t *testing.T) {
+	for name, c := range map[string]struct {
+		change               func(*messages.Record)
+		earlier, undelivered int
+	}{
+		"held":                    {func(r *messages.Record) { r.Status, r.Class = messages.StatusFailed, messages.Held }, 1, 1},
+		"held, and then decided":  {func(r *messages.Record) { r.Status, r.Class = messages.StatusDiscarded, messages.Held }, 1, 0},
+		"damaged, and discarded":  {func(r *messages.Record) { r.Status, r.Class = messages.StatusDiscarded, messages.HashMismatch }, 1, 1},
+		"not seen by a scan":      {func(r *messages.Record) { r.Object.ETag = "old" }, 1, 1},
+		"ordered once more":       {func(r *messages.Record) { r.Status = messages.StatusDue }, 0, 1},
+		"a repeat that failed":    {func(r *messages.Record) { r.Status, r.Repeat = messages.StatusFailed, true }, 0, 1},
+		"of a former destination": {func(r *messages.Record) { r.Epoch = -1 }, 0, 1},
+	} {
+		e := counted(delivered(listed("2026-10-31", 1, 6)), 5, sum("2026-10", "USD", "46.79"))
+		r := *e.Record
+		r.Object.Size = 2000
+		e.Object.Size = 2000
+		c.change(&r)
+		e.Record = &r
+		s := account([]report.Evidence{e})
+		if s.Earlier != c.earlier || s.Delivered != c.earlier || len(s.Cost) != c.earlier || len(s.Usage) != c.earlier || len(s.Undelivered) != c.undelivered || s.Bytes != int64(1000*c.earlier) {
+			t.Errorf("%s: %d earlier, %d delivered, %v, %d not delivered", name, s.Earlier, s.Delivered, s.Cost, len(s.Undelivered))
+		}
+		if c.earlier == 1 && (!strings.Contains(s.List[0], ",1000,c00001.csv.gz") || !strings.Contains(written(t, s), "1 of them as an EARLIER VERSION")) {
+			t.Errorf("%s: %q, %s", name, s.List, written(t, s))
+		}
+	}
+}
+
 func TestTheDigestCanBeMadeOfTheCSV(t *testing.T) {
 	e := counted(delivered(listed("2026-10-31", 1, 6)), 1)
 	e.Record.Copy.CRC32C = "+wMOag=="
