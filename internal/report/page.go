@@ -199,7 +199,7 @@ func (r Report) facts() [][2]string {
 	if t.Unlisted > 0 && r.Basis != FromLedger {
 		facts = append(facts, [2]string{"not listed", files(t.Unlisted) + " of these: known to the ledger, and no longer listed"})
 	}
-	return append(facts, [2]string{"content", fmt.Sprintf("%d rows, %d corrections, billed %s%s", t.Rows, t.Corrections, money(t.Cost), without(t.Uncounted))},
+	return append(facts, [2]string{"content", fmt.Sprintf("%s, %s, billed %s%s", some(t.Rows, "row"), some(t.Corrections, "correction"), money(t.Cost), without(t.Uncounted))},
 		[2]string{"usual", r.Cadence.Text()})
 }
 

@@ -56,13 +56,13 @@ func (s Statement) verdict() string {
 		verdict += ", and none is missing"
 	}
 	if s.Earlier > 0 {
-		verdict += fmt.Sprintf("; %d of them as an EARLIER VERSION", s.Earlier)
+		verdict += fmt.Sprintf("; %d of the delivered in an EARLIER VERSION", s.Earlier)
 	}
 	if n := len(s.Uncounted); n > 0 {
 		verdict += fmt.Sprintf("; %d IN NO SUM", n)
 	}
 	if n := len(s.Empty); n > 0 {
-		verdict += fmt.Sprintf("; NO FILE of %s", days(n))
+		verdict += fmt.Sprintf("; NO FILE of %s", some(int64(n), "day"))
 	}
 	return verdict + "."
 }
@@ -140,11 +140,12 @@ func replacedTable(all []Replacement) table {
 	return t
 }
 
-func days(n int) string {
+// some is a number of something.
+func some(n int64, of string) string {
 	if n == 1 {
-		return "1 day"
+		return "1 " + of
 	}
-	return fmt.Sprintf("%d days", n)
+	return fmt.Sprintf("%d %ss", n, of)
 }
 
 // spans are days in words, those in a row as one span.

@@ -178,7 +178,7 @@ func TestWhatStandsAtTheDestinationIsInTheSums(t *testing.T) {
 		if s.Earlier != c.earlier || s.Delivered != c.earlier || len(s.Cost) != c.earlier || len(s.Usage) != c.earlier || len(s.Undelivered) != c.undelivered || s.Bytes != int64(1000*c.earlier) {
 			t.Errorf("%s: %d earlier, %d delivered, %v, %d not delivered", name, s.Earlier, s.Delivered, s.Cost, len(s.Undelivered))
 		}
-		if c.earlier == 1 && (!strings.Contains(s.List[0], ",1000,c00001.csv.gz") || !strings.Contains(written(t, s), "1 of them as an EARLIER VERSION")) {
+		if c.earlier == 1 && (!strings.Contains(s.List[0], ",1000,c00001.csv.gz") || !strings.Contains(written(t, s), "1 of the delivered in an EARLIER VERSION")) {
 			t.Errorf("%s: %q, %s", name, s.List, written(t, s))
 		}
 	}
