@@ -65,6 +65,9 @@ func (c *Copier) retry(j *job, err error) *Verdict {
 	r.Repeat, r.Attempts, r.FirstFailed = j.ordered(), 1, r.At
 	if last := j.record; last.Status == messages.StatusRetrying && last.Object.SameVersion(j.object) {
 		r.Attempts, r.FirstFailed, r.Mismatches = last.Attempts+1, last.FirstFailed, last.Mismatches
+		if r.FirstFailed.Before(j.object.Created) { // a clock was wrong, and no file dies of that
+			r.FirstFailed = r.At
+		}
 	}
 	if class == messages.HashMismatch {
 		r.Mismatches++
