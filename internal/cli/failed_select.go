@@ -70,6 +70,9 @@ func (s *selection) check(changes bool) error {
 		s.Causes = append(s.Causes, messages.Class(c))
 	}
 	some := len(s.Names) > 0 || len(s.Causes) > 0 || s.From != "" || s.To != ""
+	if s.all && some {
+		return &coded{exitConfig, errors.New("--all is about every failed file: leave it out, or the names, --cause, --day, --from and --to")}
+	}
 	if changes && s.all == some {
 		return &coded{exitConfig, errors.New("say which files: by object or file name, --cause, --day, --from and --to; or say --all")}
 	}

@@ -67,6 +67,7 @@ func TestAnOperatorDecidesAboutFailedFilesAndIsOnRecord(t *testing.T) {
 	} {
 		w.run(t, append([]string{"failed"}, args...)...).want(t, 2)
 	}
+	w.says(t, 2, []string{"failed", "retry", "--all", "--day", daysAgo(1), "--yes"}, "--all is about every failed file")
 	w.run(t, "failed", "retry", "--all", "--dry-run").want(t, 0)
 	if got := len(w.failed(t)) + len(w.audited(t)); got != 3 {
 		t.Errorf("%d, want the 3 files, and no action on record", got)
