@@ -237,6 +237,16 @@ type job struct {
 	revision uint64
 	// object is the present version of the source.
 	object messages.Object
+	// listed is the same without what only the answer to Open told.
+	listed messages.Object
+	// kept is the upload of an earlier attempt until it is continued or ended; nil of none.
+	kept *kept
+	// offset is from which byte on it is continued, with these sums up to there; 0 where
+	// the file is read from its begin.
+	offset int64
+	sums   sums
+	// resumed is how many bytes were not sent again for the same reason.
+	resumed int64
 	// again is set after a commit that the ledger did not accept: the present
 	// version must be sent once more, whatever the ledger says.
 	again bool
@@ -292,7 +302,7 @@ func (c *Copier) attempt(j *job) (*Verdict, error) {
 	if err := c.accept(j); err != nil {
 		return nil, err
 	}
-	if err := c.clearUpload(j); err != nil {
+	if err := c.meetUpload(j); err != nil {
 		return nil, err
 	}
 	for range 5 {
@@ -360,6 +370,9 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 		return false, err
 	}
 	if c.isDone(j) {
+		if err := c.dropUpload(j); err != nil {
+			return false, err
+		}
 		j.log.Debug("skipping, already transferred")
 		c.tell(Event{Kind: Skipped, job: j})
 		return true, nil
@@ -367,12 +380,18 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 	body, err := c.open(j)
 	switch {
 	case errors.Is(err, messages.Gone):
+		if err := c.dropUpload(j); err != nil {
+			return false, err
+		}
 		r := c.newRecord(j, messages.StatusGone)
 		r.Copy = j.record.Copy
 		return c.write(j, r)
 	case err != nil:
 		return false, err
 	case body == nil: // the present version is done
+		if err := c.dropUpload(j); err != nil {
+			return false, err
+		}
 		c.tell(Event{Kind: Skipped, job: j})
 		return true, nil
 	}
@@ -382,8 +401,15 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 	if r.Copy == nil && err == nil {
 		r.Copy, err = c.adopt(j)
 	}
-	if r.Copy == nil && err == nil {
+	switch {
+	case err != nil:
+	case r.Copy != nil:
+		err = c.dropUpload(j)
+	default:
 		r.Copy, err = c.send(j, body)
+	}
+	if errors.Is(err, errAnew) {
+		return false, nil
 	}
 	if err != nil {
 		return false, err
@@ -500,5 +526,5 @@ func (c *Copier) finished(j *job, r messages.Record) {
 	if r.Copy.How == messages.HowCopied {
 		c.remark(j, r.Copy.Statistics)
 	}
-	c.tell(Event{Kind: Finished, job: j, Record: r, Replaced: j.replaced})
+	c.tell(Event{Kind: Finished, job: j, Record: r, Replaced: j.replaced, Resumed: j.resumed})
 }

@@ -31,9 +31,12 @@ type Event struct {
 	Report messages.Report
 	// Discovered is when the scanner found the file.
 	Discovered time.Time
-	// Bytes have moved since the last Progress.
-	Bytes  int64
-	Record messages.Record // where the ledger was written
+	// Bytes have moved since the last Progress; the first one of a continued upload
+	// tells of those that an earlier attempt sent.
+	Bytes int64
+	// Resumed is how many bytes of a Finished copy those were.
+	Resumed int64
+	Record  messages.Record // where the ledger was written
 	// Replaced is set where Finished took the place of other bytes, which
 	// Record.Copy.Replaced tells of; that stands in later records, too.
 	Replaced bool

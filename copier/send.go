@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/base64"
@@ -41,10 +42,14 @@ func (c *Copier) send(j *job, body io.Reader) (*messages.FileCopied, error) {
 	}
 	j.log.Info("transferring", "key", j.report.Key, "bytes", j.object.Size)
 	c.tell(Event{Kind: Started, job: j})
-	in := &intake{body: body, left: j.object.Size, sums: newSums(j.object), moved: func(n int) {
+	in := &intake{body: body, left: j.object.Size - j.offset, sums: newSums(j.object), moved: func(n int) {
 		j.moving(moveTime)
 		c.tell(Event{Kind: Progress, job: j, Bytes: int64(n)})
 	}}
+	if j.offset > 0 {
+		in.sums = j.sums
+		c.tell(Event{Kind: Progress, job: j, Bytes: j.offset})
+	}
 	if j.object.Size <= c.Chunk {
 		return c.sendWhole(j, in)
 	}
@@ -115,21 +120,58 @@ func (c *Copier) meta(j *job, crc32c string) Meta {
 }
 
 // sendParts sends a large file as a multipart upload that completes only after
-// every byte was verified, and is aborted on every failure.
-func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
-	up, err := c.beginUpload(j, c.partSize(j.object.Size))
+// every byte was verified. Where an earlier attempt left one of the same version it
+// goes on behind its parts, and where that comes to nothing the file is sent anew.
+func (c *Copier) sendParts(j *job, in *intake) (copied *messages.FileCopied, err error) {
+	resumed := j.offset > 0
+	begin := c.beginUpload
+	if resumed {
+		begin = c.continueUpload
+	}
+	up, err := begin(j)
 	if err != nil {
 		return nil, err
 	}
-	completed := false // also after a panic
-	defer func() {
-		if err := c.endUpload(j, up, completed); completed && err != nil {
-			j.log.Warn("the finished upload could not be struck from the ledger", "err", err)
+	j.kept, j.resumed, j.offset = nil, j.offset, 0
+	defer func() { // also after a panic
+		endErr := c.endUpload(j, up, copied != nil, err)
+		switch {
+		case copied != nil && endErr != nil:
+			j.log.Warn("the finished upload could not be struck from the ledger", "err", endErr)
+		case resumed && copied == nil:
+			err = cmp.Or(endErr, c.anew(j, err))
 		}
 	}()
-	in.look = c.look(j, nil)
+	if !resumed {
+		in.look = c.look(j, nil)
+	}
 	defer in.look.end()
-	parts, err := c.sendAll(j, in, up.ID)
+	if copied, err = c.complete(j, in, up); err != nil {
+		return nil, err
+	}
+	if copied.Statistics = in.look.soon(); resumed && c.Inspect != nil {
+		copied.Statistics = &messages.Statistics{Skipped: sentBefore}
+	}
+	return copied, nil
+}
+
+// complete sends what is missing of an upload, and completes it.
+//
+// The commit point is Complete. A crash before it leaves the upload, with a note of its
+// first parts, and the redelivery goes on from there; a crash behind it leaves the
+// object, which that adopts, and a note of an upload that is no more.
+//
+// A worker that was frozen and is not the owner any more may hold the same upload. It
+// cannot mix anything into the object: it sends the same parts of the same version,
+// which the source sends it under the condition of the etag, and the parts stand in the
+// request of the commit with their etags and CRC32Cs, so that the destination refuses
+// one that was replaced by other bytes, as it refuses a whole with another CRC32C.
+// Its notes fail, since the new owner began with a write to the note: then it lets go,
+// without an abort. It does not commit without a lease; and where it froze just before
+// Complete, it commits this version. Nothing else can stand there by then: whoever
+// sends another version aborts this upload before his commit.
+func (c *Copier) complete(j *job, in *intake, up *openUpload) (*messages.FileCopied, error) {
+	parts, err := c.sendAll(j, in, up)
 	if err != nil {
 		return nil, err
 	}
@@ -155,10 +197,7 @@ func (c *Copier) sendParts(j *job, in *intake) (*messages.FileCopied, error) {
 			return nil, err
 		}
 	}
-	completed = true
-	copied := c.receipt(j, etag, crc, verified, messages.HowCopied)
-	copied.Statistics = in.look.soon()
-	return copied, nil
+	return c.receipt(j, etag, crc, verified, messages.HowCopied), nil
 }
 
 // confirm asks, after a Complete whose answer was lost or unclear, whether the
@@ -182,17 +221,21 @@ func (c *Copier) partSize(size int64) int64 {
 	return n
 }
 
+// parts is how many of them a file of this size has.
+func (c *Copier) parts(size int64) int {
+	n := c.partSize(size)
+	return int((size + n - 1) / n)
+}
+
 // sendAll reads part after part and sends them side by side, as many as the
 // budget lets it hold.
-func (c *Copier) sendAll(j *job, in *intake, id string) ([]Part, error) {
+func (c *Copier) sendAll(j *job, in *intake, up *openUpload) ([]Part, error) {
 	ctx, cancel := context.WithCancelCause(j.ctx)
 	defer cancel(nil)
-	size := c.partSize(j.object.Size)
-	parts := make([]Part, (j.object.Size+size-1)/size)
 	var sending sync.WaitGroup
-	for i := range parts {
+	for i := up.whole; i < len(up.parts); i++ {
 		j.moving(waitTime)
-		buf, err := c.Budget.take(ctx, min(size, in.left))
+		buf, err := c.Budget.take(ctx, min(up.PartSize, in.left))
 		if err != nil {
 			break // the cause is in ctx
 		}
@@ -201,19 +244,24 @@ func (c *Copier) sendAll(j *job, in *intake, id string) ([]Part, error) {
 			cancel(err)
 			break
 		}
+		after := in.sums.state()
 		sending.Go(func() {
 			j.moving(partTime)
+			var p Part
 			err := c.guard(j.log, func() (err error) {
-				parts[i], err = c.Parts.Part(ctx, j.report.Key, id, int32(i+1), buf)
+				p, err = c.Parts.Part(ctx, j.report.Key, up.ID, int32(i+1), buf)
 				return err
 			})
-			if c.Budget.give(buf, err != nil); err != nil {
+			if c.Budget.give(buf, err != nil); err == nil {
+				err = c.guard(j.log, func() error { return c.confirmPart(j, up, i, p, after) })
+			}
+			if err != nil {
 				cancel(err)
 			}
 		})
 	}
 	sending.Wait()
-	return parts, context.Cause(ctx)
+	return up.parts, context.Cause(ctx)
 }
 
 // An intake reads exactly the declared number of bytes and sums them up.
@@ -264,28 +312,27 @@ func (in *intake) finish(o messages.Object) (crc32c, verified string, err error)
 
 // sums computes what the ladder needs: CRC32C always, MD5 where wantsMD5 says so.
 type sums struct {
-	crc hash.Hash32
+	crc uint32
 	md5 hash.Hash // nil where not needed
 }
 
-func newSums(o messages.Object) sums {
-	s := sums{crc: crc32.New(crc32.MakeTable(crc32.Castagnoli))}
+func newSums(o messages.Object) (s sums) {
 	if wantsMD5(o) {
 		s.md5 = md5.New()
 	}
 	return s
 }
 
-func (s sums) write(b []byte) {
-	s.crc.Write(b)
+func (s *sums) write(b []byte) {
+	s.crc = crc32.Update(s.crc, crc32.MakeTable(crc32.Castagnoli), b)
 	if s.md5 != nil {
 		s.md5.Write(b)
 	}
 }
 
 // verify climbs the ladder from its best rung that the source declares.
-func (s sums) verify(o messages.Object) (crc32c, verified string, err error) {
-	crc32c = base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, s.crc.Sum32()))
+func (s *sums) verify(o messages.Object) (crc32c, verified string, err error) {
+	crc32c = base64CRC(s.crc)
 	switch {
 	case o.CRC32C != "":
 		return crc32c, messages.ByCRC32C, same("CRC32C", o.CRC32C, crc32c)
@@ -293,6 +340,10 @@ func (s sums) verify(o messages.Object) (crc32c, verified string, err error) {
 		return crc32c, messages.ByMD5, same("MD5", o.MD5, base64.StdEncoding.EncodeToString(s.md5.Sum(nil)))
 	}
 	return crc32c, messages.BySize, nil
+}
+
+func base64CRC(sum uint32) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
 }
 
 func same(sum, declared, computed string) error {

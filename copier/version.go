@@ -19,7 +19,7 @@ func (c *Copier) open(j *job) (body io.ReadCloser, err error) {
 			return nil, err
 		}
 	}
-	got, body, err := c.Source.Open(j.ctx, name, j.object.ETag, 0)
+	got, body, err := c.openPresent(j)
 	if errors.Is(err, messages.Changed) || errors.Is(err, messages.Gone) {
 		// The version of the message is no more. The listing tells the present one,
 		// with a size that does not depend on the answer that carries the bytes.
@@ -29,7 +29,7 @@ func (c *Copier) open(j *job) (body io.ReadCloser, err error) {
 		if c.isDone(j) {
 			return nil, nil
 		}
-		if got, body, err = c.Source.Open(j.ctx, name, j.object.ETag, 0); errors.Is(err, messages.Gone) {
+		if got, body, err = c.openPresent(j); errors.Is(err, messages.Gone) {
 			err = &messages.Fault{Class: messages.Unknown, Side: messages.Source, Op: "open " + name, Err: errors.New("it is listed, but cannot be read")}
 		}
 	}
