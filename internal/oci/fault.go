@@ -153,7 +153,7 @@ func (c *Client) policyRemedy() string {
 type answerError struct{ common.ServiceError }
 
 func (e answerError) Error() string {
-	s := fmt.Sprintf("%d %s: %s", e.GetHTTPStatusCode(), e.GetCode(), network.OneLine(e.GetMessage()))
+	s := fmt.Sprintf("%d %s: %s", e.GetHTTPStatusCode(), network.OneLine(e.GetCode()), network.OneLine(e.GetMessage()))
 	if id := e.GetOpcRequestID(); id != "" {
 		s += " (opc-request-id " + network.OneLine(id) + ")"
 	}

@@ -68,12 +68,12 @@ func newAnswer(resp *awshttp.ResponseError, err error) *answer {
 }
 
 func (a *answer) Error() string {
-	s := strings.TrimSpace(fmt.Sprintf("%d %s", a.status, a.code))
+	s := strings.TrimSpace(fmt.Sprintf("%d %s", a.status, network.OneLine(a.code)))
 	if a.message != "" {
 		s += ": " + network.OneLine(a.message)
 	}
 	if a.request != "" {
-		s += " (request id " + a.request + ")"
+		s += " (request id " + network.OneLine(a.request) + ")"
 	}
 	return s
 }
