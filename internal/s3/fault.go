@@ -175,7 +175,7 @@ func (c *Client) regionRemedy(a *answer) string {
 	if region == "" {
 		return fmt.Sprintf("the bucket is not in %s: set s3.region to its region", c.region)
 	}
-	return fmt.Sprintf("the bucket is not in %s: set s3.region to %s", c.region, region)
+	return fmt.Sprintf("the bucket is not in %s: set s3.region to %s", c.region, network.OneLine(region))
 }
 
 func clockRemedy(h http.Header) string {
