@@ -245,7 +245,7 @@ func (r *route) openSides(ctx context.Context) (err error) {
 		return err
 	}
 	r.dest, err = s3.Open(ctx, s3.Options{
-		Bucket: cfg.S3.Bucket(), Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint, Profile: cfg.S3.Profile,
+		Bucket: cfg.S3.Bucket(), Prefix: cfg.S3.KeyPrefix(), Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint, Profile: cfg.S3.Profile,
 		AccessKeyID: cfg.S3.AccessKeyID.Reveal(), SecretAccessKey: cfg.S3.SecretAccessKey.Reveal(), SessionToken: cfg.S3.SessionToken.Reveal(),
 		Extras: s3.Extras{
 			StorageClass: cfg.S3.StorageClass, SSE: cfg.S3.SSE, KMSKeyID: cfg.S3.KMSKeyID, ACL: cfg.S3.ACL, Tags: cfg.S3.Tags.Query(),

@@ -29,7 +29,10 @@ func (c *Client) fault(ctx context.Context, op string, err error) error {
 	f := &messages.Fault{Side: messages.Destination, Op: op}
 	resp, ok := errors.AsType[*awshttp.ResponseError](err)
 	missing, none := errors.AsType[noCredentials](err)
+	away, confined := errors.AsType[outside](err)
 	switch {
+	case confined:
+		f.Class, f.Err = messages.Refused, away
 	case none:
 		f.Class, f.Err, f.Remedy = messages.Unauthenticated, errors.New(network.OneLine(missing.Error())), credentialsRemedy
 	case ok && resp.HTTPStatusCode() >= 300:

@@ -50,6 +50,9 @@ type Options struct {
 	Region string
 	// Endpoint, https://host[:port], replaces Amazon's.
 	Endpoint string
+	// Prefix is what every key begins with that is written, aborted or deleted; empty
+	// or ending in a slash. A call about another one is refused and not sent.
+	Prefix string
 	// PathStyle puts the bucket into the path of the URL instead of the host name.
 	PathStyle bool
 	// Profile of the AWS configuration files.
@@ -124,6 +127,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		s.HTTPSignerV4 = c.signer
 		s.Logger = logging.Nop{} // all that it says comes back as an error, too
 		s.HTTPClient = c.http
+		s.APIOptions = append(s.APIOptions, confine(o.Prefix))
 		s.UsePathStyle = o.PathStyle
 		s.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = attempts
