@@ -74,6 +74,8 @@ type Copier struct {
 	Alive func(slot int, within time.Duration)
 	Log   *slog.Logger
 
+	leastPart int64 // minPart, but in tests
+
 	success stamp // of the last commit
 	denied  stamp // HEAD was refused: it is not asked again for a while
 	atWork  atomic.Int64

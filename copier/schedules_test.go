@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"oracle-focus-agent/copier"
 	"oracle-focus-agent/messages"
 )
 
@@ -31,6 +32,8 @@ func schedule(t *rapid.T) {
 	w.gullible = rapid.Bool().Draw(t, "gullible broker")
 	freezes := rapid.Bool().Draw(t, "freezes")
 	w.tainted = freezes // a late commit may stand behind a record for a while
+	parts := rapid.Bool().Draw(t, "files in many parts")
+	w.picky = freezes // a former owner may have sent a part again
 	lost := freezes && rapid.Bool().Draw(t, "renewals fail")
 
 	plan := map[int]verdict{}
@@ -55,6 +58,9 @@ func schedule(t *rapid.T) {
 		}
 		n++
 		v := plan[n-1]
+		if parts && op == "part" && v.freeze == 0 {
+			v.freeze = 11 * time.Second // so that a note follows
+		}
 		if op == "abort" { // a frozen worker whose abort fails leaves the note of it
 			v.freeze = 0
 		}
@@ -69,6 +75,10 @@ func schedule(t *rapid.T) {
 	}()
 	for _, name := range []string{"one", "two"} {
 		c := w.host(name).copier()
+		if parts {
+			c = w.host(name).large()
+			c.Budget = copier.NewBudget(3, part)
+		}
 		c.Slots = 2
 		running.Go(func() { c.Run(ctx) })
 	}
@@ -77,6 +87,9 @@ func schedule(t *rapid.T) {
 		switch rapid.SampledFrom([]string{"write", "write", "scan", "scan", "remove", "repair"}).Draw(t, "what") {
 		case "write":
 			size := rapid.SampledFrom([]int{0, 10, 16, 17, 40}).Draw(t, "size")
+			if parts {
+				size *= 1 << 9 // five of them at most
+			}
 			w.write(base, body(size, rapid.SampledFrom([]byte{0, 1}).Draw(t, "content")))
 		case "remove":
 			w.remove(base)
@@ -95,7 +108,9 @@ func schedule(t *rapid.T) {
 	w.mu.Lock()
 	w.turn, w.tainted = fails(verdict{}), false
 	w.mu.Unlock()
-	w.settle(w.host("three").copier())
+	last := w.host("three").copier()
+	w.settle(last)
+	w.sweep(last) // what workers without a lease left, to nobody
 	w.converged(!freezes)
 	if len(w.dead) > 0 {
 		t.Errorf("dead letters %v", w.dead)

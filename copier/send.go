@@ -214,7 +214,7 @@ func (c *Copier) confirm(j *job, crc32c string) (etag string) {
 // partSize is the chunk, or whole MiB above it where S3's number of parts asks
 // for more.
 func (c *Copier) partSize(size int64) int64 {
-	n := max(c.Chunk, minPart)
+	n := max(c.Chunk, cmp.Or(c.leastPart, minPart))
 	if least := (size + maxParts - 1) / maxParts; least > n {
 		n = (least + 1<<20 - 1) >> 20 << 20
 	}

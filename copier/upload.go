@@ -203,7 +203,7 @@ func (c *Copier) endUpload(j *job, up *openUpload, completed bool, failure error
 		u := up.Upload
 		u.ID = ""
 		return c.writeUpload(ctx, j.object.Name, u, up.revision)
-	case up.stands() > 0 && keeps(failure):
+	case up.stands() > 0 && keeps(failure) && !c.isDoneByAnother(ctx, j):
 		c.leaveUpload(ctx, j, up)
 		return nil
 	}
