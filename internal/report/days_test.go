@@ -88,6 +88,10 @@ func TestWhereNoReportIsKnownNoDayIsMissing(t *testing.T) {
 	if r.States[report.NotYet] != 26 || len(r.Notes) != 1 || !strings.HasPrefix(r.Notes[0], "NO REPORT IS KNOWN") {
 		t.Errorf("states %v, notes %q", r.States, r.Notes)
 	}
+	var out strings.Builder
+	if err := r.WriteHTML(&out, report.View{}); err != nil || strings.Contains(out.String(), "verdict good") {
+		t.Errorf("%v: it is called good", err)
+	}
 }
 
 // TestAYoungInstallationDoesNotCryWolf: a tenancy with one file a day lacks nothing,
@@ -109,6 +113,16 @@ func TestAYoungInstallationDoesNotCryWolf(t *testing.T) {
 		}
 		if d := b.Days("2026-11-22", "2026-11-22")[0]; d.State != c.state {
 			t.Errorf("%d of usually %d files: %s, %s; want %s", c.files, usually, d.State, d.Why, c.state)
+		}
+		if usually == 1 { // the first day of all has none to be held against
+			if d := b.Days("2026-11-18", "2026-11-18")[0]; d.State != report.Complete {
+				t.Errorf("the first day: %s, %s", d.State, d.Why)
+			}
+			alone := &report.Builder{Now: now(), Listing: true}
+			alone.Add(delivered(listed("2026-11-20", 1, 6)))
+			if d := alone.Days("2026-11-20", "2026-11-20")[0]; d.State != report.Complete {
+				t.Errorf("the only day: %s, %s", d.State, d.Why)
+			}
 		}
 		b.Now = start("2026-11-24").Add(20 * time.Hour) // a day that is not closed waits for the four
 		if d := b.Days("2026-11-22", "2026-11-22")[0]; d.State != report.Partial && usually != 7 {
