@@ -62,6 +62,16 @@ func failedIn(err error, op string) bool {
 	return ok && e.Op == op
 }
 
+// ProxyAnswered gives the refusal of a proxy the form of one that cannot be reached, for
+// Transport.OnProxyConnectResponse. Else nothing would tell that it was the proxy that
+// said "Forbidden".
+func ProxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
+	if r.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("the proxy answers " + OneLine(r.Status))}
+}
+
 // maxRetryAfter bounds the pause that an answer can ask for.
 const maxRetryAfter = 5 * time.Minute
 

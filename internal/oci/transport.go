@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"oracle-focus-agent/internal/network"
 )
 
 // errRedirect: a signed request must not go to a host that an answer names.
@@ -22,13 +24,14 @@ const maxErrorBody = 64 << 10
 // for the body, whose length is not known: the dispatcher watches that.
 func newTransport(connections int) *http.Transport {
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-		ResponseHeaderTimeout: 30 * time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConnsPerHost:   max(connections, 2) + 2, // the listing's, too
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: network.ProxyAnswered,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    10 * time.Second,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		ResponseHeaderTimeout:  30 * time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost:    max(connections, 2) + 2, // the listing's, too
 		// Go would otherwise ask for gzip and silently decode objects that carry
 		// Content-Encoding: the copy would not hold the stored bytes.
 		DisableCompression: true,
@@ -89,14 +92,24 @@ func (d *dispatcher) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// A body cancels its request when a read waits longer than stall for a byte.
-// Only the waiting counts: a slow sender and a slow reader are both fine.
+// A body that brings less than leastPace bytes a second is judged after paceStalls
+// times the stall time of waiting: a new connection is worth more than its slot.
+const (
+	leastPace  = 256
+	paceStalls = 10
+)
+
+// A body cancels its request when a read waits longer than stall for a byte, and
+// fails when it only trickles. Only the waiting counts: a slow reader is fine, and a
+// sender may be slow as long as the end comes within sight.
 type body struct {
 	rc      io.ReadCloser
 	stall   time.Duration
 	cancel  context.CancelFunc
 	watch   *time.Timer
 	stalled atomic.Bool
+	waited  time.Duration // since the pace was judged last
+	came    int           // bytes, since then
 }
 
 func newBody(rc io.ReadCloser, stall time.Duration, cancel context.CancelFunc) *body {
@@ -111,12 +124,28 @@ func newBody(rc io.ReadCloser, stall time.Duration, cancel context.CancelFunc) *
 
 func (b *body) Read(p []byte) (int, error) {
 	b.watch.Reset(b.stall)
+	asked := time.Now()
 	n, err := b.rc.Read(p)
 	b.watch.Stop()
-	if err != nil && err != io.EOF && b.stalled.Load() {
+	switch {
+	case err == nil:
+		err = b.pace(n, time.Since(asked))
+	case err != io.EOF && b.stalled.Load():
 		err = stalledError(b.stall)
 	}
 	return n, err
+}
+
+func (b *body) pace(came int, waited time.Duration) error {
+	b.came, b.waited = b.came+came, b.waited+waited
+	if b.waited < paceStalls*b.stall {
+		return nil
+	}
+	if float64(b.came) < leastPace*b.waited.Seconds() {
+		return fmt.Errorf("only %d bytes came in %v", b.came, b.waited.Round(time.Second))
+	}
+	b.came, b.waited = 0, 0
+	return nil
 }
 
 func (b *body) Close() error {

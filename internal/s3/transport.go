@@ -8,6 +8,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+
+	"oracle-focus-agent/internal/network"
 )
 
 // newHTTP begins with the SDK's transport, which knows AWS_CA_BUNDLE and the
@@ -30,6 +32,7 @@ func newHTTP(cfg aws.Config, connections int, stall, first time.Duration) *http.
 		}
 		return writer{conn, stall}, nil
 	}
+	t.OnProxyConnectResponse = network.ProxyAnswered
 	t.TLSHandshakeTimeout = 10 * time.Second
 	t.ResponseHeaderTimeout = first
 	t.MaxIdleConnsPerHost = max(connections, 2) + 2
