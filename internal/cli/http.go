@@ -135,6 +135,13 @@ func (m *monitor) violated(i messages.Invariant) {
 	}
 }
 
+// swept takes that an upload without an owner was ended.
+func (m *monitor) swept() {
+	if m != nil {
+		m.metrics.Swept()
+	}
+}
+
 // uploadsTime bounds the look at the open uploads, for which the next scan waits.
 const uploadsTime = 10 * time.Second
 

@@ -278,7 +278,10 @@ func (g *running) copy(ctx context.Context) {
 		defer close(said)
 		g.log.Info("shutdown signal received, finishing the transfers in flight", "grace", grace)
 	})
+	var beside sync.WaitGroup
+	beside.Go(func() { g.sweep(ctx) })
 	g.copies.Run(ctx)
+	beside.Wait()
 	if !stop() {
 		<-said
 	}

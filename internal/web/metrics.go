@@ -96,6 +96,7 @@ type scanMetrics struct {
 type copyMetrics struct {
 	copies, failures, retries, dead *prometheus.CounterVec
 	bytes, skipped, vanished        prometheus.Counter
+	resumed, swept                  prometheus.Counter
 	seconds, delivery               prometheus.Histogram
 	last, day                       *moment
 	rows, reading                   prometheus.Counter
@@ -176,6 +177,8 @@ func (m *Metrics) addCopies(s Sources) {
 		last:     m.moment("last_copy_timestamp_seconds", "When a file was last copied; absent until the first since the start."),
 		day:      m.moment("newest_delivered_report_day_timestamp_seconds", "Begin (UTC) of the newest report day of which a file was delivered; absent until the first since the start."),
 	}
+	m.copies.resumed = m.counter("bytes_resumed_total", "Bytes of the files that were copied which were not sent again, since an earlier attempt had sent them.")
+	m.copies.swept = m.counter("swept_uploads_total", "Multipart uploads that nobody owned any more and that were aborted.")
 	m.copies.rows = m.counter("report_rows_total", "Rows of the reports that were copied, as far as they were read (integrity.statistics).")
 	m.copies.statistics = m.counters("report_statistics_total", "Reports that were copied, by what is known of their content: complete; skipped, so that numbers are of a part; invalid, no valid gzip.", "result")
 	m.copies.reading = m.counter("report_reading_seconds_total", "Time for which reports were read for their statistics, one processor each.")
@@ -235,6 +238,9 @@ func (m *Metrics) Uploads(open int, oldest time.Time) {
 	m.scans.oldestUpload.set(seconds(oldest))
 }
 
+// Swept takes that an upload without an owner was ended.
+func (m *Metrics) Swept() { m.copies.swept.Inc() }
+
 // NoUploads says that the open uploads are not known.
 func (m *Metrics) NoUploads() {
 	m.scans.uploads.forget()
@@ -284,6 +290,7 @@ func (m *Metrics) finished(e copier.Event) {
 	c.copies.WithLabelValues(copied.How).Inc()
 	if copied.How == messages.HowCopied {
 		c.bytes.Add(float64(e.Object.Size))
+		c.resumed.Add(float64(e.Resumed))
 		c.seconds.Observe(copied.Seconds)
 		c.last.advance(e.Record.At)
 		m.counted(copied.Statistics)
