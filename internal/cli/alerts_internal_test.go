@@ -19,6 +19,7 @@ import (
 	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/notify"
 	"oracle-focus-agent/internal/report"
+	"oracle-focus-agent/internal/verify"
 	"oracle-focus-agent/messages"
 	"oracle-focus-agent/scanner"
 )
@@ -304,14 +305,14 @@ func TestADigestSaysWhatIsToBeLookedAt(t *testing.T) {
 	d.add(report.File{Section: report.Pending, Appeared: until})
 	d.days = append(d.days, report.Day{Day: "2026-02-28", State: report.Missing, Why: "nothing came."})
 	d.unlisted, d.pause = "no answer", messages.Pause{Reason: "audit", By: "me@host", At: until}
-	d.verified = &messages.Verification{From: "2026-02-01", To: "2026-02-28", Started: until, Equal: 5, Missing: 1}
+	d.verified = &messages.Verification{From: "2026-02-01", To: "2026-02-28", Started: until, Equal: 5, Missing: 1, Destination: verify.Unreadable}
 	if got := d.headline(); !strings.HasSuffix(got, "something is to be looked at") {
 		t.Errorf("it is %q", got)
 	}
 	all := strings.Join(d.lines(), "\n")
 	for _, want := range []string{
 		"not delivered: 1 given up, 1 waiting", "the oldest of them appeared on 2025-04-01", "PAUSED since 2026-03-01 07:00 UTC by me@host: audit",
-		"2 complete, 1 not\n2026-02-28 is missing: nothing came\n", "the ledger alone: no answer", "5 equal, 1 not as they should be",
+		"2 complete, 1 not\n2026-02-28 is missing: nothing came\n", "the ledger alone: no answer", "5 equal, 1 not as they should be; of source and ledger only",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("it lacks %q:\n%s", want, all)

@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"oracle-focus-agent/internal/report"
+	"oracle-focus-agent/internal/verify"
 	"oracle-focus-agent/messages"
 )
 
@@ -248,7 +249,11 @@ func (d *digest) lines() (lines []string) {
 		say("OCI could not be listed, so this is made of the ledger alone: %s", d.unlisted)
 	}
 	if v := d.verified; v != nil {
-		say("last verification: %s, days %s to %s, %d equal, %d not as they should be", v.Started.UTC().Format("2006-01-02 15:04 UTC"), v.From, v.To, v.Equal, v.Differ())
+		how := ""
+		if v.Destination == verify.Unreadable {
+			how = "; of source and ledger only, since these keys may not read the destination"
+		}
+		say("last verification: %s, days %s to %s, %d equal, %d not as they should be%s", v.Started.UTC().Format("2006-01-02 15:04 UTC"), v.From, v.To, v.Equal, v.Differ(), how)
 	} else {
 		say("last verification: none yet")
 	}

@@ -226,8 +226,16 @@ func verified(v *messages.Verification) string {
 	if v == nil {
 		return "never; `oracle-focus-agent verify` compares source, ledger and destination"
 	}
-	return fmt.Sprintf("%s, days %s to %s, destination by %s: %d equal, %d pending, %d missing, %d only there, %d different, %d errors",
-		shortTime(v.Started), v.From, v.To, v.Destination, v.Equal, v.Pending, v.Missing, v.OnlyThere, v.Different, v.Errors)
+	if v.Destination == "unreadable" {
+		return fmt.Sprintf("%s, days %s to %s, SOURCE AND LEDGER ONLY, since these keys may not read the destination: %d agree, %d pending, %d given up, %d errors",
+			shortTime(v.Started), v.From, v.To, v.Equal, v.Pending, v.Missing, v.Errors)
+	}
+	taken := ""
+	if v.Ingested > 0 {
+		taken = fmt.Sprintf(" %d ingested,", v.Ingested)
+	}
+	return fmt.Sprintf("%s, days %s to %s, destination by %s: %d equal,%s %d pending, %d missing, %d only there, %d different, %d errors",
+		shortTime(v.Started), v.From, v.To, v.Destination, v.Equal, taken, v.Pending, v.Missing, v.OnlyThere, v.Different, v.Errors)
 }
 
 func daysTable(days []Day) table {

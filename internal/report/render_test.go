@@ -127,6 +127,20 @@ func TestAViewShowsWhatItSays(t *testing.T) {
 	}
 }
 
+// TestAReportSaysHowTheDestinationWasLookedAt: with keys that may only write, nobody saw it.
+func TestAReportSaysHowTheDestinationWasLookedAt(t *testing.T) {
+	for want, v := range map[string]messages.Verification{
+		"SOURCE AND LEDGER ONLY, since these keys may not read the destination: 5 agree, 1 pending, 2 given up, 0 errors": {Destination: "unreadable", Equal: 5, Pending: 1, Missing: 2},
+		"destination by list: 5 equal, 3 ingested, 1 pending, 0 missing":                                                  {Destination: "list", Equal: 5, Pending: 1, Ingested: 3},
+	} {
+		m := &report.Making{Head: head(), From: "2026-11-20", To: "2026-11-20", Builder: &report.Builder{Now: now(), Listing: true}, Verification: &v}
+		var out bytes.Buffer
+		if err := m.Report().WriteText(&out, report.View{}); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%v: %s lacks %q", err, out.String(), want)
+		}
+	}
+}
+
 func TestTheSummaryIsShort(t *testing.T) {
 	m := &report.Making{Head: head(), From: "2026-11-20", To: "2026-11-20", Builder: &report.Builder{Now: now(), Listing: true}}
 	for n := range 50 {
