@@ -18,7 +18,7 @@ func (b *Builder) classify(e Evidence) File {
 	case e.Reason != "":
 		f.Section, f.Reason, f.Why = Skipped, IsIneligible, e.Rule
 	case r == nil && b.beforeUs(e.Day):
-		f.Section, f.Reason = Skipped, IsBeforeUs
+		f.Section, f.Reason, f.Why = Skipped, IsBeforeUs, "this installation is responsible from "+string(b.Marks.Since)+" on; `backfill` brings earlier days"
 	case r == nil:
 		f.Section, f.Reason, f.Why = Pending, "waiting", "not copied yet"
 	case !r.Done(e.Object, b.Epoch) && (e.Listed || !r.Status.Final() || r.Epoch != b.Epoch): // what is not listed is the version of the record

@@ -64,7 +64,7 @@ func TestADayBeforeUsIsNotJudged(t *testing.T) {
 	if !slices.Equal(states, want) {
 		t.Errorf("states are %v, want %v", states, want)
 	}
-	if f, _ := b.Add(listed("2026-11-02", 1, 6)); f.Section != report.Skipped || f.Reason != report.IsBeforeUs {
+	if f, _ := b.Add(listed("2026-11-02", 1, 6)); f.Section != report.Skipped || f.Reason != report.IsBeforeUs || !strings.Contains(f.Why, "from 2026-11-10 on; `backfill` brings") {
 		t.Errorf("a file of a day before us: %s, %s", f.Section, f.Reason)
 	}
 }
