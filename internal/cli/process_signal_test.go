@@ -80,7 +80,8 @@ func TestSIGTERMLetsTheCopyInFlightFinishAndTakesNoOther(t *testing.T) {
 }
 
 // The copy in flight never ends by itself: it is given up after the grace, and
-// the next worker has the file at once, not after an ack wait of five minutes.
+// the next worker has the file at once, not after an ack wait of five minutes; and it
+// goes on with the upload, whose first part stands.
 func TestSIGTERMHandsBackACopyThatDoesNotFinish(t *testing.T) {
 	t.Parallel()
 	type stopping struct {
@@ -111,13 +112,16 @@ func TestSIGTERMHandsBackACopyThatDoesNotFinish(t *testing.T) {
 			t.Errorf("%s exits with %d, want 0", p.name, code)
 		}
 		t.Logf("%s ended %v after SIGTERM", p.name, time.Since(s.since).Round(10*time.Millisecond))
-		if open := l.sim.S3.OpenUploads(); len(open) > 0 {
-			t.Errorf("%s left open: %+v", p.name, open)
+		if open := l.sim.S3.OpenUploads(); len(open) != 1 {
+			t.Errorf("%s left %+v, want the upload that the next one goes on with", p.name, open)
 		}
 		next := l.start(p.name)
 		until(t, "the next one copies it", 30*time.Second, func() bool { return len(l.wrong()) == 0 })
 		t.Logf("copied %v after the start of the next %s", time.Since(next.started).Round(10*time.Millisecond), p.name)
 		l.mustBeRight()
+		if n := l.sim.S3.Requests()["CreateMultipartUpload"]; n != 1 {
+			t.Errorf("%d uploads were begun, want one", n)
+		}
 	}
 }
 
