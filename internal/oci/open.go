@@ -24,6 +24,11 @@ func (c *Client) Open(ctx context.Context, name, etag string, offset int64) (mes
 	}
 	declared, want := whole, http.StatusOK
 	req := objectstorage.GetObjectRequest{NamespaceName: &c.options.Namespace, BucketName: &c.options.Bucket, ObjectName: &name}
+	if strings.IndexFunc(etag, unicode.IsControl) >= 0 { // the transport would call it a broken connection
+		return messages.Object{}, nil, &messages.Fault{
+			Class: messages.Refused, Side: messages.Source, Op: op, Err: fmt.Errorf("the etag %q is refused: it has a control character", etag),
+		}
+	}
 	if etag != "" {
 		req.IfMatch = &etag
 	}

@@ -291,6 +291,20 @@ func TestCloseEarlyReleasesTheConnection(t *testing.T) {
 	} // goleak looks for what stays
 }
 
+// A forged message can bring such an etag. As a broken connection it would come again
+// for ever, and stop the work on all other files.
+func TestAnETagThatNoHeaderCanHoldIsRefused(t *testing.T) {
+	w := newWorld(t)
+	add(w, simulator.Object{Content: simulator.Bytes([]byte("x"))})
+	for _, etag := range []string{"e\r\nX-Forged: 1", "\n", "\x00", "e\x7f"} {
+		_, err := fetch(t.Context(), w.client, name, etag)
+		wantFault(t, err, messages.Refused)
+	}
+	if n := w.OCI.Requests()["GetObject"]; n != 0 {
+		t.Errorf("%d requests, want none", n)
+	}
+}
+
 func TestOpenAtAnOffsetYieldsTheRest(t *testing.T) {
 	w := newWorld(t)
 	content := simulator.Random(1, 100_000)
