@@ -10,10 +10,12 @@ import (
 	"oracle-focus-agent/messages"
 )
 
-// Answers of JetStream that the library has no names for.
 const (
-	codeStorePerSubject = 10077 // maximum messages per subject exceeded
-	publishTries        = 3
+	// codeStoreFailed is JetStream's answer to whatever keeps a message out of a stream;
+	// its text alone tells a file that is there already from a stream that is full.
+	codeStoreFailed = 10077
+	perSubject      = "maximum messages per subject exceeded"
+	publishTries    = 3
 )
 
 // A Publisher queues files.
@@ -53,7 +55,15 @@ func (p *Publisher) Publish(ctx context.Context, lane messages.Lane, m messages.
 }
 
 func alreadyThere(err error) bool {
-	return apiCode(err) == codeStorePerSubject || isWrongSequence(err)
+	return storeFailure(err) == perSubject || isWrongSequence(err)
+}
+
+// storeFailure is why a stream did not take a message; empty where it was not asked.
+func storeFailure(err error) string {
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok && e.ErrorCode == codeStoreFailed {
+		return e.Description
+	}
+	return ""
 }
 
 // isWrongSequence reports a lost race on the last sequence of a subject. A
@@ -79,6 +89,9 @@ func (c *Conn) publish(ctx context.Context, op string, msg *natsgo.Msg, opts ...
 	}
 	if apiCode(err) == jetstream.JSErrCodeStreamMessageExceedsMaximum {
 		return nil, &messages.Fault{Class: messages.Refused, Op: op, Err: err}
+	}
+	if f, ok := errors.AsType[*messages.Fault](err); ok && storeFailure(err) != "" {
+		f.Remedy = "the stream takes no message: see whether its limits or the disk of the NATS server are full"
 	}
 	return ack, err
 }
