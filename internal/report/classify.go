@@ -74,7 +74,7 @@ func (f *File) pending(r messages.Record, epoch int) {
 	case r.Epoch != epoch:
 		f.Reason, f.Why = "waiting", "delivered only to the destination of before"
 	case r.Status == messages.StatusRetrying:
-		f.Reason, f.Why = "retrying", fmt.Sprintf("%d attempts failed, the last with %s: %s", r.Attempts, cmp.Or(r.Class, messages.Unknown), r.Error)
+		f.Reason, f.Why = "retrying", fmt.Sprintf("%s failed, the last with %s: %s", some(int64(r.Attempts), "attempt"), cmp.Or(r.Class, messages.Unknown), r.Error)
 	case r.Status == messages.StatusDue:
 		f.Reason, f.Why = "ordered", "another copy was ordered"
 	case r.Copy != nil:

@@ -194,7 +194,7 @@ func (r *run) hidden(f Finding) (Result, string) {
 func (r *run) absent(f Finding) (Result, string) {
 	switch rec := f.Record; {
 	case rec.Status == "":
-		return Missing, "never copied: it is of a day before the responsibility of this installation"
+		return Missing, "never copied: it is of a day before the responsibility of this installation; `backfill` brings it"
 	case r.Ingests:
 		return Ingested, "delivered " + when(rec) + ", and taken away since"
 	case f.Object.Name == "":

@@ -153,7 +153,7 @@ func TestFilesThatNobodyWaitsFor(t *testing.T) {
 		"large.csv.gz": verify.Missing, "new.csv.gz": verify.Pending, "before.csv.gz": verify.Missing, "lost.csv.gz": verify.Missing, "lost-dead.csv.gz": verify.Missing,
 	}, map[string]string{
 		"dead.csv.gz": "given up (hash-mismatch): three times", "large.csv.gz": "max_file_size_gb", "retrying.csv.gz": "2 attempts have failed (connection)",
-		"before.csv.gz": "before the responsibility", "lost.csv.gz": "the source does not have it any more either", "lost-dead.csv.gz": "the source does not have it any more",
+		"before.csv.gz": "before the responsibility of this installation; `backfill` brings it", "lost.csv.gz": "the source does not have it any more either", "lost-dead.csv.gz": "the source does not have it any more",
 	})
 	var repairable []string
 	for base, f := range found {
