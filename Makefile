@@ -1,7 +1,7 @@
 # Every target is what CI and the documentation call; nothing else is needed.
 .DEFAULT_GOAL := help
 GO ?= go
-TOOLS := bin/versitygw bin/nats bin/staticcheck
+TOOLS := bin/versitygw bin/nats bin/staticcheck bin/govulncheck
 # All that is built, looked at or put into an image is compiled in one way, and so
 # once; only the race detector needs another.
 STATIC := CGO_ENABLED=0 GOFLAGS='$(strip $(GOFLAGS) -trimpath)'
@@ -15,7 +15,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help build test check demo compat bench fuzz clean image image-context up down e2e
+.PHONY: help build test check demo compat bench fuzz vuln fips clean image image-context up down e2e
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -49,9 +49,22 @@ bench: ## measure what the durable steps of one file cost, and its statistics
 	$(GO) test -run '^$$' -bench . -benchtime 2000x ./internal/nats
 	$(GO) test -run '^$$' -bench 'Inspect|Copy' -benchtime 20x ./internal/focus
 
-fuzz: ## fuzz each decoder and encoder for ten seconds
-	@for p in messages internal/state internal/focus; do for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p/*_test.go | cut -c6-); do \
-		$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s ./$$p || exit 1; done; done
+FUZZTIME ?= 10s
+fuzz: ## fuzz each decoder, encoder and reader of what others write, for ten seconds (FUZZTIME)
+	@for p in $$(grep -rlE '^func Fuzz' --include='*_test.go' messages internal | xargs -n1 dirname | sort -u); do \
+		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$p/*_test.go | cut -c6-); do \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$p || exit 1; done; done
+
+vuln: bin/govulncheck ## known vulnerabilities that this code can reach; says so where their database is out of reach
+	@out=$$($(STATIC) bin/govulncheck ./... 2>&1); code=$$?; echo "$$out"; \
+		case "$$out" in *"fetching vulnerabilities: "*) echo "not checked: the database of vulnerabilities cannot be reached; GOVULNDB names another one"; exit 0;; esac; exit $$code
+
+# Which module of cryptography is built in; v1.0.0 is the one with a certificate (CMVP 5247).
+FIPS ?= latest
+fips: ## the core and both adapters in FIPS 140-3 mode; copying also where it is enforced
+	GOFIPS140=$(FIPS) GODEBUG=fips140=on $(GO) test -count=1 ./messages ./scanner ./copier ./internal/s3 ./internal/oci
+	GOFIPS140=$(FIPS) GODEBUG=fips140=only $(GO) test -count=1 ./messages ./scanner ./copier
+	GOFIPS140=$(FIPS) $(GO) test -count=1 -run FIPS140 ./internal/cli
 
 # Programs that the tests use, at the versions pinned in internal/tools.
 $(TOOLS): internal/tools/go.mod
