@@ -225,13 +225,17 @@ func TestEveryBlockOfThePagesIsWellFormed(t *testing.T) {
 	}
 }
 
-// loads holds a block to what the loader takes.
+// loads holds a block to what the loader takes, where the variables that it names are set.
 func loads(t *testing.T, p passage) {
+	environ := []string{"HOME=" + t.TempDir()}
+	for _, m := range regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(p.text, -1) {
+		environ = append(environ, m[1]+"=set")
+	}
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(file, []byte(p.text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, warnings, err := config.Load(config.Options{Path: file, Environ: []string{"HOME=" + t.TempDir()}, Incomplete: true})
+	_, warnings, err := config.Load(config.Options{Path: file, Environ: environ, Incomplete: true})
 	if err != nil {
 		t.Errorf("%s: %v", p.place, err)
 	}
