@@ -349,7 +349,9 @@ func TestEachRoleCanDoItsWork(t *testing.T) {
 	}
 }
 
-// TestNoRoleCanDoWhatIsAnothers tries, role by role, what must be refused.
+// TestNoRoleCanDoWhatIsAnothers tries, role by role, what must be refused: to forge work
+// (queue), records and answers (marks, notes, records, audit, forged), to steal work (take),
+// to delete and change (change, bury, pause, hold), and to sniff (spy, events, letters, watch).
 func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 	i := install(t, "focus", "main")
 	i.scans(i.connect("scanner"), "a", "b")
@@ -358,7 +360,10 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 			"$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.UPDATE.FOCUS_FILES", "$JS.API.STREAM.DELETE.FOCUS_FILES", "$JS.API.STREAM.DELETE.KV_focus_state",
 			"$JS.API.STREAM.PURGE.FOCUS_FILES", "$JS.API.STREAM.PURGE.KV_focus_state", "$JS.API.STREAM.PURGE.FOCUS_DEAD",
 			"$JS.API.STREAM.MSG.DELETE.FOCUS_FILES", "$JS.API.STREAM.MSG.DELETE.FOCUS_DEAD",
-			"$JS.API.STREAM.SNAPSHOT.KV_focus_state", "$JS.API.STREAM.RESTORE.FOCUS_FILES",
+			"$JS.API.STREAM.MSG.DELETE.KV_focus_state", "$JS.API.CONSUMER.DELETE.FOCUS_FILES.copiers-backfill", "$JS.API.CONSUMER.UNPIN.FOCUS_FILES.copiers-live",
+			"$JS.API.STREAM.SNAPSHOT.KV_focus_state", "$JS.API.STREAM.SNAPSHOT.FOCUS_FILES", "$JS.API.STREAM.RESTORE.FOCUS_FILES",
+			"$JS.API.STREAM.LEADER.STEPDOWN.FOCUS_FILES", "$JS.API.CONSUMER.LEADER.STEPDOWN.FOCUS_FILES.copiers-live", "$JS.API.STREAM.PEER.REMOVE.FOCUS_FILES",
+			"$JS.API.META.LEADER.STEPDOWN", "$JS.API.SERVER.REMOVE", "$JS.API.ACCOUNT.PURGE.focus",
 			"$JS.API.CONSUMER.CREATE.FOCUS_FILES", "$JS.API.CONSUMER.CREATE.FOCUS_FILES.mine.focus.files.live.main.>", "$JS.API.CONSUMER.DURABLE.CREATE.FOCUS_FILES.mine",
 			"$JS.API.CONSUMER.DELETE.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.PAUSE.FOCUS_FILES.other", "$JS.API.CONSUMER.RESET.FOCUS_FILES.copiers-live",
 			"$KV.focus_state.other.scan", "$KV.focus_state.other.2026.03.01.x", "focus.files.live.other.x", "$SYS.REQ.SERVER.PING",
@@ -373,6 +378,7 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		hold    = []string{"$JS.API.CONSUMER.PAUSE.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.PAUSE.FOCUS_FILES.copiers-backfill"}
 		bury    = []string{"focus.dead.main.x"}
 		watch   = []string{"$JS.API.CONSUMER.CREATE.KV_focus_state", "$JS.API.CONSUMER.CREATE.KV_focus_state.w.$KV.focus_state.>", "$JS.API.CONSUMER.DELETE.KV_focus_state.w"}
+		letters = []string{"$JS.API.DIRECT.GET.FOCUS_DEAD.focus.dead.main.x", "$JS.API.STREAM.MSG.GET.FOCUS_DEAD", "$JS.API.CONSUMER.CREATE.FOCUS_DEAD.w.focus.dead.main.>"}
 		forged  = []string{"_INBOX_scanner.x", "_INBOX_copier.x", "_INBOX_agent.x", "_INBOX_admin.x"}
 		spy     = []string{"_INBOX.>", "_INBOX_admin.>", "focus.files.>", "focus.dead.>", "$KV.>", "$JS.ACK.>", "$JS.API.>", "$SYS.>", "_R_.>", "*.>", ">"}
 		events  = []string{"$JS.EVENT.>", "$JS.EVENT.ADVISORY.>"}
@@ -390,8 +396,8 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		role               string
 		publish, subscribe [][]string
 	}{
-		{"scanner", [][]string{change, take, notes, bury, pause, watch, forged}, [][]string{spy, events, serve, others("scanner")}},
-		{"copier", [][]string{change, queue, marks, audit, pause, hold, watch, forged}, [][]string{spy, events, serve, others("copier")}},
+		{"scanner", [][]string{change, take, notes, bury, pause, watch, letters, forged}, [][]string{spy, events, serve, others("scanner")}},
+		{"copier", [][]string{change, queue, marks, audit, pause, hold, watch, letters, forged}, [][]string{spy, events, serve, others("copier")}},
 		{"agent", [][]string{change, forged}, [][]string{spy, events, serve, others("agent")}},
 		{"viewer", [][]string{change, take, queue, marks, records, audit, pause, hold, bury, forged, {"$KV.focus_state.main.meta"}}, [][]string{spy, serve, others("viewer")}},
 	} {
