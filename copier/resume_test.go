@@ -2,6 +2,7 @@ package copier_test
 
 import (
 	"context"
+	"crypto/fips140"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -127,7 +128,7 @@ func TestWhoeverGetsTheRedeliverySendsOnlyTheRest(t *testing.T) {
 				t.Errorf("opened at %v, want %v; %d uploads, %d aborts, commits %v", w.offsets, want, w.count("create"), w.count("abort"), w.commits)
 			}
 			r := w.record(v.object.Name)
-			if want := strings.ToLower(sum); r.Copy.Verified != want || r.Worker != "two" || r.Object.CRC32C != v.crc32c {
+			if want := byOrSize(strings.ToLower(sum)); r.Copy.Verified != want || r.Worker != "two" || r.Object.CRC32C != v.crc32c {
 				t.Errorf("verified by %s, want %s: %+v", r.Copy.Verified, want, r)
 			}
 			if s := r.Copy.Statistics; s == nil || s.Complete() || !strings.Contains(s.Skipped, "sent before") {
@@ -201,6 +202,9 @@ func TestWhatIsNotContinued(t *testing.T) {
 			c.Inspect.Required = true
 		}, []int64{0}},
 	} {
+		if strings.Contains(name, "MD5 where it is needed") && fips140.Enforced() {
+			continue // it is needed nowhere
+		}
 		bubble(t, name, func(t *testing.T, w *world) {
 			v := broken(t, w)
 			two := w.host("two").large()
