@@ -1,0 +1,49 @@
+package logging_test
+
+import (
+	"bytes"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The names F… are the rows of the failure catalogue in docs/reliability.md.
+
+// TestF101ALogThatIsCutIsWrittenFromItsBegin, as copytruncate of logrotate cuts it: there
+// is no hole, and no line is lost that came later.
+func TestF101ALogThatIsCutIsWrittenFromItsBegin(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, dir)
+		defer d.close(t)
+		for range 100 {
+			d.Info("before")
+		}
+		must(t, os.Truncate(d.path, 0))
+		d.Info("after")
+		time.Sleep(2 * time.Second)
+		d.Info("later")
+		d.mustHold(t, d.path, "msg=after", "msg=later")
+		raw, err := os.ReadFile(d.path)
+		must(t, err)
+		if bytes.Contains(raw, []byte{0}) || bytes.Contains(raw, []byte("before")) {
+			t.Errorf("the log holds %q", raw)
+		}
+	})
+}
+
+// TestF101ADirectoryInPlaceOfTheLog cannot be written to by anybody, root included: lines
+// are dropped, told once, and come again with the file.
+func TestF101ADirectoryInPlaceOfTheLog(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, dir)
+		defer d.close(t)
+		d.Info("before")
+		must(t, os.Remove(d.path))
+		must(t, os.Mkdir(d.path, 0o700))
+		time.Sleep(2 * time.Second)
+		d.dropsAndComesBack(t, func() { must(t, os.Remove(d.path)) })
+	})
+}
