@@ -142,6 +142,13 @@ func (m *monitor) swept() {
 	}
 }
 
+// unnoted takes how many uploads are at the destination that nobody knows of.
+func (m *monitor) unnoted(n int, err error) {
+	if m != nil {
+		m.metrics.Unnoted(n, err == nil)
+	}
+}
+
 // uploadsTime bounds the look at the open uploads, for which the next scan waits.
 const uploadsTime = 10 * time.Second
 

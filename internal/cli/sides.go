@@ -61,6 +61,11 @@ func (s *sides) Abort(ctx context.Context, key, id string) error {
 	return s.now.Load().dest.Abort(ctx, key, id)
 }
 
+// unfinished is no port: only a sweep asks, and only to count.
+func (s *sides) unfinished(ctx context.Context, prefix string) iter.Seq2[s3.Unfinished, error] {
+	return s.now.Load().dest.Unfinished(ctx, prefix)
+}
+
 func (s *sides) Part(ctx context.Context, key, id string, number int32, body []byte) (copier.Part, error) {
 	return s.now.Load().dest.Part(ctx, key, id, number, body)
 }

@@ -2,12 +2,20 @@ package cli
 
 import (
 	"context"
+	"iter"
 	"time"
+
+	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/s3"
 )
 
 // sweepInterval is the time between two looks for uploads that nobody owns. They cost
 // money and nothing else, and redeliveries end almost all of them.
 const sweepInterval = time.Hour
+
+// unnotedAge is how old an upload is that is told of where no note names it. A younger
+// one may be between its creation and its note.
+const unnotedAge = 24 * time.Hour
 
 // sweep looks for them at the start and then each hour, in the role that may abort.
 // Several that look at once are harmless.
@@ -26,6 +34,10 @@ func (g *running) sweep(ctx context.Context) {
 
 func (g *running) sweepOnce(ctx context.Context) {
 	notes, err := g.ledger.Uploads(ctx)
+	if err == nil {
+		n, err := countUnnoted(g.sides.unfinished(ctx, g.rules().KeyPrefix), notes, time.Now())
+		g.monitor.unnoted(n, err)
+	}
 	for _, n := range notes {
 		if err != nil || ctx.Err() != nil {
 			break
@@ -39,4 +51,26 @@ func (g *running) sweepOnce(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		g.log.Warn("not all uploads that nobody owns could be ended; trying again in an hour", "err", err)
 	}
+}
+
+// countUnnoted counts the uploads that no note names. They are only counted: a listing
+// tells a key and a time, and other programs may write below the same path, so that
+// nothing proves one to be ours.
+func countUnnoted(all iter.Seq2[s3.Unfinished, error], notes []nats.OpenUpload, now time.Time) (n int, err error) {
+	noted := map[string]bool{}
+	for _, note := range notes {
+		noted[note.Upload.ID] = true
+		for _, id := range note.Upload.Abandoned {
+			noted[id] = true
+		}
+	}
+	for u, err := range all {
+		if err != nil {
+			return 0, err
+		}
+		if !noted[u.ID] && now.Sub(u.Begun) >= unnotedAge {
+			n++
+		}
+	}
+	return n, nil
 }

@@ -97,6 +97,7 @@ func busy(role web.Role) *web.Metrics {
 		m.Verified(messages.Verification{Started: now})
 	}
 	if role.Copies {
+		m.Unnoted(1, true)
 		m.Copier(copier.Event{
 			Kind: copier.Finished, Report: messages.Report{Day: messages.DayOf(now)}, Discovered: now,
 			Record: messages.Record{At: now, Copy: &messages.FileCopied{How: messages.HowCopied}},

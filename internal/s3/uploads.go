@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -52,6 +55,35 @@ func (c *Client) Abort(ctx context.Context, key, id string) error {
 		return c.fault(ctx, c.op("abort the upload to", key), err)
 	}
 	return nil
+}
+
+// Unfinished is one multipart upload of a listing.
+type Unfinished struct {
+	Key, ID string
+	Begun   time.Time
+}
+
+// Unfinished yields the multipart uploads below a prefix that are neither completed nor
+// aborted, whoever began them. It needs s3:ListBucketMultipartUploads. An error ends it.
+func (c *Client) Unfinished(ctx context.Context, prefix string) iter.Seq2[Unfinished, error] {
+	return func(yield func(Unfinished, error) bool) {
+		pages := s3.NewListMultipartUploadsPaginator(c.sdk, &s3.ListMultipartUploadsInput{Bucket: &c.bucket, Prefix: &prefix, ExpectedBucketOwner: c.owner})
+		for pages.HasMorePages() {
+			limited, cancel := context.WithTimeout(ctx, shortDeadline)
+			page, err := pages.NextPage(limited)
+			cancel()
+			if err != nil {
+				yield(Unfinished{}, c.fault(ctx, c.op("list the uploads below", prefix), err))
+				return
+			}
+			for _, u := range page.Uploads {
+				one := Unfinished{aws.ToString(u.Key), aws.ToString(u.UploadId), aws.ToTime(u.Initiated)}
+				if strings.HasPrefix(one.Key, prefix) && !yield(one, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Part implements copier.Parts.

@@ -217,3 +217,28 @@ func TestCheckCleansUpThoughItsContextEnds(t *testing.T) {
 		t.Errorf("uploads = %+v", got)
 	}
 }
+
+func TestUnfinishedListsTheUploadsBelowThePrefix(t *testing.T) {
+	w := newWorld(t, nil)
+	ids := map[string]string{}
+	for _, key := range []string{"simulated/0/account/a", "simulated/0/account/b", "simulated/0/another"} {
+		id, err := w.client.Create(t.Context(), key, meta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[id] = key
+	}
+	n := 0
+	for u, err := range w.client.Unfinished(t.Context(), "simulated/0/account/") {
+		if n++; err != nil || ids[u.ID] != u.Key || !strings.HasPrefix(u.Key, "simulated/0/account/") || time.Since(u.Begun).Abs() > time.Minute {
+			t.Errorf("%+v, %v", u, err)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d uploads, want 2", n)
+	}
+	w.S3Faults.Add(simulator.Rule{Op: "ListMultipartUploads", Do: simulator.Status(403, "AccessDenied")})
+	for _, err := range w.client.Unfinished(t.Context(), "simulated/") {
+		wantFault(t, err, messages.Forbidden)
+	}
+}

@@ -100,6 +100,7 @@ type copyMetrics struct {
 	seconds, delivery               prometheus.Histogram
 	last, day                       *moment
 	rows, reading                   prometheus.Counter
+	unnoted                         *level
 	statistics                      *prometheus.CounterVec
 }
 
@@ -179,6 +180,7 @@ func (m *Metrics) addCopies(s Sources) {
 	}
 	m.copies.resumed = m.counter("bytes_resumed_total", "Bytes of the files that were copied which were not sent again, since an earlier attempt had sent them.")
 	m.copies.swept = m.counter("swept_uploads_total", "Multipart uploads that nobody owned any more and that were aborted.")
+	m.copies.unnoted = m.level("unnoted_uploads", "Multipart uploads below the destination path that are older than a day and that the ledger does not know of, so that nobody knows whose they are; absent where the keys may not list them.")
 	m.copies.rows = m.counter("report_rows_total", "Rows of the reports that were copied, as far as they were read (integrity.statistics).")
 	m.copies.statistics = m.counters("report_statistics_total", "Reports that were copied, by what is known of their content: complete; skipped, so that numbers are of a part; invalid, no valid gzip.", "result")
 	m.copies.reading = m.counter("report_reading_seconds_total", "Time for which reports were read for their statistics, one processor each.")
@@ -240,6 +242,15 @@ func (m *Metrics) Uploads(open int, oldest time.Time) {
 
 // Swept takes that an upload without an owner was ended.
 func (m *Metrics) Swept() { m.copies.swept.Inc() }
+
+// Unnoted takes how many uploads are at the destination that nobody knows of; known is
+// false where that could not be asked.
+func (m *Metrics) Unnoted(n int, known bool) {
+	m.copies.unnoted.set(float64(n))
+	if !known {
+		m.copies.unnoted.forget()
+	}
+}
 
 // NoUploads says that the open uploads are not known.
 func (m *Metrics) NoUploads() {
