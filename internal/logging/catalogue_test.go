@@ -32,18 +32,3 @@ func TestF101ALogThatIsCutIsWrittenFromItsBegin(t *testing.T) {
 		}
 	})
 }
-
-// TestF101ADirectoryInPlaceOfTheLog cannot be written to by anybody, root included: lines
-// are dropped, told once, and come again with the file.
-func TestF101ADirectoryInPlaceOfTheLog(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		d := openDesk(t, dir)
-		defer d.close(t)
-		d.Info("before")
-		must(t, os.Remove(d.path))
-		must(t, os.Mkdir(d.path, 0o700))
-		time.Sleep(2 * time.Second)
-		d.dropsAndComesBack(t, func() { must(t, os.Remove(d.path)) })
-	})
-}
