@@ -112,7 +112,7 @@ func (p *progress) bar(e copier.Event) *mpb.Bar {
 		return nil
 	}
 	return p.bars.AddBar(e.Object.Size, mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(e.Report.Basename+" ")),
+		mpb.PrependDecorators(decor.Name(printable(e.Report.Basename)+" ")),
 		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
 }
 
