@@ -46,7 +46,7 @@ func TestFAnswersInPairs(t *testing.T) {
 		{"F44 400 ExpiredToken", simulator.Status(400, "ExpiredToken"), "PutObject CreateMultipartUpload UploadPart CompleteMultipartUpload"},
 		{"F48 200 with an error", simulator.Status(200, "InternalError"), "CompleteMultipartUpload"},
 		{"F49 200 with nothing", simulator.EmptyComplete200(), "CompleteMultipartUpload"},
-		{"F50 F52 a broken connection", simulator.Reset(), "PutObject CreateMultipartUpload UploadPart CompleteMultipartUpload AbortMultipartUpload"},
+		{"F50 F52 F54 a broken connection", simulator.Reset(), "PutObject CreateMultipartUpload UploadPart CompleteMultipartUpload AbortMultipartUpload"},
 		{"F57 409 ConditionalRequestConflict", simulator.Status(409, "ConditionalRequestConflict"), "PutObject CompleteMultipartUpload"},
 	} {
 		for op := range strings.FieldsSeq(f.ops) {
