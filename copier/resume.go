@@ -41,7 +41,7 @@ type kept struct {
 // and the destination check, bear it out.
 func (c *Copier) resumes(j *job) (offset int64, s sums) {
 	u, o := j.kept, j.object
-	if u == nil || j.again || !c.mayResume(o) || u.ETag != o.ETag || u.Size != o.Size || u.Sums == nil {
+	if u == nil || !c.mayResume(o) || u.ETag != o.ETag || u.Size != o.Size || u.Sums == nil {
 		return 0, s
 	}
 	if o.MD5 != "" && u.MD5 != "" && o.MD5 != u.MD5 || u.PartSize != c.partSize(o.Size) || len(u.Parts) >= c.parts(o.Size) {
@@ -61,10 +61,10 @@ func (c *Copier) resumes(j *job) (offset int64, s sums) {
 }
 
 // mayResume reports whether a copy of o can be continued by another attempt at all. A
-// source without etags cannot prove a version, a file of one request has no parts, and
-// an inspection that a commit depends on must see the file from its first byte on.
+// source without etags cannot prove a version, and an inspection that a commit depends on
+// must see the file from its first byte on.
 func (c *Copier) mayResume(o messages.Object) bool {
-	return o.ETag != "" && o.Size > c.Chunk && (c.Inspect == nil || !c.Inspect.Required)
+	return o.ETag != "" && (c.Inspect == nil || !c.Inspect.Required)
 }
 
 // declaredBy is o with the sums that the source declared when it was opened at its
@@ -118,7 +118,7 @@ type openUpload struct {
 func (c *Copier) newOpenUpload(u messages.Upload) *openUpload {
 	n := c.parts(u.Size)
 	return &openUpload{
-		Upload: u, mayResume: c.mayResume(messages.Object{ETag: u.ETag, Size: u.Size}), tried: time.Now(),
+		Upload: u, mayResume: c.mayResume(messages.Object{ETag: u.ETag}), tried: time.Now(),
 		parts: make([]Part, n), sums: make([]messages.PrefixSums, n),
 	}
 }

@@ -118,7 +118,14 @@ func TestWhoeverGetsTheRedeliverySendsOnlyTheRest(t *testing.T) {
 			w.publish(v)
 			w.turn = eleven(4, verdict{clean: true, crash: true})
 			w.run(time.Hour, w.host("one").large())
-			w.turn = fails(verdict{})
+			w.turn = func(h *host, op string) verdict {
+				if op == "part" {
+					if u, _ := w.noted("a"); u.Worker != "two" {
+						t.Errorf("a part is sent while the upload is %s's", u.Worker)
+					}
+				}
+				return verdict{}
+			}
 			w.wake()
 			c := w.host("two").large()
 			told := events(c)
@@ -190,8 +197,12 @@ func TestWhatIsNotContinued(t *testing.T) {
 		}, []int64{0}},
 		"with sums that lie":            {edit(func(u *messages.Upload) { u.Sums.CRC32C = crc([]byte("x")) }), []int64{3 * part, 0}},
 		"with a declared sum that lies": {edit(func(u *messages.Upload) { u.CRC32C = crc([]byte("x")) }), []int64{3 * part, 0}},
-		"with a part that lies":         {edit(func(u *messages.Upload) { u.Parts[1].ETag = "another" }), []int64{3 * part, 0}},
-		"that is no more":               {func(w *world, _ *version, _ *copier.Copier) { clear(w.uploads) }, []int64{3 * part, 0}},
+		"with a declared sum that lies, and nobody knows better": {func(w *world, v *version, c *copier.Copier) {
+			v.crc32c = ""
+			edit(func(u *messages.Upload) { u.CRC32C = crc([]byte("x")) })(w, v, c)
+		}, []int64{3 * part, 0}},
+		"with a part that lies": {edit(func(u *messages.Upload) { u.Parts[1].ETag = "another" }), []int64{3 * part, 0}},
+		"that is no more":       {func(w *world, _ *version, _ *copier.Copier) { clear(w.uploads) }, []int64{3 * part, 0}},
 		"of a part replaced": {func(w *world, _ *version, _ *copier.Copier) {
 			for _, u := range w.uploads {
 				u.parts[2] = body(part, 9)
@@ -238,7 +249,8 @@ func TestAnUploadEndsWhereNothingIsSent(t *testing.T) {
 			copyOf(w, v)
 			w.write("a", v.body)
 		},
-		"gone": func(w *world, v *version) { w.remove("a") },
+		"gone":                        func(w *world, v *version) { w.remove("a") },
+		"a newer one done by another": func(w *world, _ *version) { copyOf(w, w.write("a", body(10, 3))) },
 	} {
 		bubble(t, name, func(t *testing.T, w *world) {
 			v := broken(t, w)
@@ -263,6 +275,7 @@ func TestWhatAFailureLeaves(t *testing.T) {
 		v     verdict
 		keeps bool
 	}{
+		{"first part", verdict{clean: true, err: side(messages.Connection, messages.Destination)}, false}, // nothing stands
 		{"part", verdict{clean: true, err: side(messages.Connection, messages.Destination)}, true},
 		{"part", verdict{clean: true, err: side(messages.Unavailable, messages.Destination)}, true},
 		{"part", verdict{clean: true, err: side(messages.Throttled, messages.Destination)}, true},
@@ -277,9 +290,9 @@ func TestWhatAFailureLeaves(t *testing.T) {
 		bubble(t, fmt.Sprintf("%s,%v,panics=%t", c.op, c.v.err, c.v.panics), func(t *testing.T, w *world) {
 			v := w.write("a", body(4*part+17, 1))
 			w.publish(v)
-			n, last := 0, map[string]int{"part": 4, "complete": 1}[c.op]
+			n, last := 0, map[string]int{"first part": 1, "part": 4, "complete": 1}[c.op]
 			w.turn = func(_ *host, op string) verdict {
-				if op == c.op {
+				if strings.HasSuffix(c.op, op) {
 					if n++; n == last {
 						return c.v
 					}
@@ -287,14 +300,13 @@ func TestWhatAFailureLeaves(t *testing.T) {
 				return verdict{}
 			}
 			one := w.host("one").large()
-			told := events(one)
 			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			one.Observe = func(e copier.Event) {
 				if e.Kind == copier.Retrying || e.Kind == copier.Held {
 					cancel()
 				}
 			}
-			_ = told
 			one.Run(ctx)
 			u, ok := w.noted("a")
 			stands := map[string]int{"part": 3, "complete": 4}[c.op] // never the last one
@@ -312,6 +324,55 @@ func TestWhatAFailureLeaves(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestALostLeaseKeepsTheUpload for the next one, who goes on with it; but where that
+// one has done the file already, nobody is left who would.
+func TestALostLeaseKeepsTheUpload(t *testing.T) {
+	bubble(t, "for the next one", func(t *testing.T, w *world) {
+		w.publish(w.write("a", body(4*part+17, 1)))
+		w.turn = func(_ *host, op string) verdict {
+			if op == "part" {
+				return verdict{freeze: 50 * time.Second}
+			}
+			return verdict{clean: op == "renew"}
+		}
+		w.run(260*time.Second, w.host("one").large()) // it is handed out again after 300
+		if u, _ := w.noted("a"); len(u.Parts) != 4 || len(w.commits) != 0 {
+			t.Fatalf("note %+v, commits %v", u, w.commits)
+		}
+		w.turn = fails(verdict{})
+		w.run(time.Hour, w.host("two").large())
+		w.converged(false)
+		if want := []int64{0, 4 * part}; !slices.Equal(w.offsets, want) || len(w.commits) != 1 {
+			t.Errorf("opened at %v, want %v; commits %v", w.offsets, want, w.commits)
+		}
+	})
+	bubble(t, "for nobody", func(t *testing.T, w *world) {
+		w.publish(w.write("a", body(4*part+17, 1)))
+		one, two := w.host("one"), w.host("two")
+		frozen := false
+		w.turn = func(h *host, op string) (v verdict) {
+			switch {
+			case h == one && op == "renew":
+				v.clean = true
+			case h == one && op == "write" && !frozen: // the note, which none precedes when it arrives
+				frozen, v.freeze = true, 20*time.Minute
+			}
+			return v
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
+		defer cancel()
+		var running sync.WaitGroup
+		running.Go(func() { one.large().Run(ctx) })
+		time.Sleep(time.Second)
+		running.Go(func() { two.large().Run(ctx) })
+		running.Wait()
+		w.converged(false)
+		if _, ok := w.noted("a"); ok || len(w.commits) != 1 || w.count("create") != 2 {
+			t.Errorf("noted %t, commits %v, %d uploads", ok, w.commits, w.count("create"))
+		}
+	})
 }
 
 func TestAShutdownKeepsTheUpload(t *testing.T) {

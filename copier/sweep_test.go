@@ -14,6 +14,7 @@ func TestSweepsEndWhatNobodyOwns(t *testing.T) {
 		name   string
 		age    time.Duration
 		status messages.Status // of the record; empty: none
+		epoch  int
 		edit   func(*world, *messages.Upload)
 		abort  verdict
 		swept  bool
@@ -25,6 +26,7 @@ func TestSweepsEndWhatNobodyOwns(t *testing.T) {
 		{name: "of a file that is copied, still moving", age: 23 * time.Hour, status: messages.StatusCopied, left: []string{"u"}, noted: true},
 		{name: "begun long ago, still moving", age: 9 * day, status: messages.StatusCopied, edit: func(_ *world, u *messages.Upload) { u.Updated = time.Now().Add(-time.Hour) }, left: []string{"u"}, noted: true},
 		{name: "of a file that is tried again", age: 6 * day, status: messages.StatusRetrying, left: []string{"u"}, noted: true},
+		{name: "of a file that another destination has", age: 6 * day, status: messages.StatusCopied, epoch: 3, left: []string{"u"}, noted: true},
 		{name: "of a file without a record", age: 6 * day, left: []string{"u"}, noted: true},
 		{name: "of a file that is tried again, for a week", age: 7 * day, status: messages.StatusRetrying, swept: true},
 		{name: "of a file without a record, for a week", age: 7 * day, swept: true},
@@ -41,7 +43,7 @@ func TestSweepsEndWhatNobodyOwns(t *testing.T) {
 			}
 			note(w, u, v.object.Name)
 			if c.status != "" {
-				w.setRecord(messages.Record{Status: c.status, Object: v.object, Copy: &messages.FileCopied{}})
+				w.setRecord(messages.Record{Status: c.status, Epoch: c.epoch, Object: v.object, Copy: &messages.FileCopied{}})
 			}
 			w.turn = fails(c.abort, "abort")
 			swept, err := w.host("one").copier().Sweep(t.Context(), v.object.Name, u, w.ledger[messages.UploadKey(route, v.object.Name)].revision)
