@@ -1,8 +1,10 @@
 package cli_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -14,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/nats"
+	"oracle-focus-agent/internal/oci"
+	"oracle-focus-agent/internal/s3"
 	"oracle-focus-agent/internal/simulator"
 	"oracle-focus-agent/messages"
 )
@@ -44,12 +49,12 @@ func newWitness(t *testing.T, of string) *witness {
 }
 
 // astray are the requests whose path, as it came, is not of the given form.
-func (w *witness) astray(inside func(path string) bool) (all []string) {
+func (w *witness) astray(inside func(u *url.URL) bool) (all []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, u := range w.asked {
 		segments := strings.Split(u.Path, "/")
-		if slices.Contains(segments, "..") || slices.Contains(segments, ".") || strings.Contains(strings.ToLower(u.EscapedPath()), "%2e") || !inside(u.Path) {
+		if slices.Contains(segments, "..") || slices.Contains(segments, ".") || strings.Contains(strings.ToLower(u.EscapedPath()), "%2e") || !inside(u) {
 			all = append(all, u.String())
 		}
 	}
@@ -116,45 +121,154 @@ func (f forger) hostile(n int) (subject string, body []byte) {
 	}
 }
 
-// Ten thousand forged messages, the same in each run: whatever they say, no request leaves
-// the configured prefix, bucket and path, nothing becomes visible, and every message ends.
+// A drawer is a queue and a ledger in memory, from which every message goes for good
+// once it is settled but by Nak.
+type drawer struct {
+	mu      sync.Mutex
+	waiting []*copier.Delivery
+	left    int // not gone
+	empty   context.CancelFunc
+	acts    map[copier.Act]int
+	buried  int
+	kept    map[string][]byte
+}
+
+func (d *drawer) put(subject string, body []byte) {
+	l := &copier.Delivery{Subject: subject, Data: body, Renew: func(context.Context) error { return nil }}
+	l.Settle = func(_ context.Context, v copier.Verdict) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.acts[v.Act]++; v.Act == copier.Nak {
+			d.waiting = append(d.waiting, l)
+		} else if d.left--; d.left == 0 {
+			d.empty()
+		}
+		return nil
+	}
+	d.waiting, d.left = append(d.waiting, l), d.left+1
+}
+
+func (d *drawer) Next(ctx context.Context, _ bool) (*copier.Delivery, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.waiting) == 0 {
+		return nil, ctx.Err()
+	}
+	l := d.waiting[0]
+	d.waiting = d.waiting[1:]
+	l.Deliveries++
+	return l, nil
+}
+
+func (d *drawer) Read(_ context.Context, key string) ([]byte, uint64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if v, ok := d.kept[key]; ok {
+		return v, 1, nil
+	}
+	return nil, 0, nil
+}
+
+func (d *drawer) Write(_ context.Context, key string, value []byte, _ uint64) (uint64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.kept[key] = value; value == nil {
+		delete(d.kept, key)
+	}
+	return 1, nil
+}
+
+func (d *drawer) Bury(context.Context, messages.DeadLetter) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.buried++
+	return nil
+}
+
+// oneByOne holds that what went astray is nothing: on the way to OCI anything but reading
+// below the prefix, on the way to S3 anything but the path.
+func (w *world) oneByOne(t *testing.T, oci, s3 *witness) {
+	t.Helper()
+	objects := "/n/" + w.Namespace + "/b/" + w.OCIBucket + "/o"
+	if astray := oci.astray(func(u *url.URL) bool {
+		return u.Path == objects && strings.HasPrefix(u.Query().Get("prefix"), simulator.Prefix) || strings.HasPrefix(u.Path, objects+"/"+simulator.Prefix)
+	}); len(astray) > 0 {
+		t.Errorf("%d requests at OCI went astray: %.2000q", len(astray), astray)
+	}
+	if astray := s3.astray(func(u *url.URL) bool {
+		return strings.TrimSuffix(u.Path, "/") == "/"+w.S3Bucket && u.Query().Get("prefix") == w.prefix() || strings.HasPrefix(u.Path, "/"+w.S3Bucket+"/"+w.prefix())
+	}); len(astray) > 0 {
+		t.Errorf("%d requests at S3 went astray: %.2000q", len(astray), astray)
+	}
+	if len(oci.asked) == 0 {
+		t.Error("no message was taken for a hint: the forger is too clumsy to prove anything")
+	}
+}
+
+const floodSeed = 20261126
+
+// Ten thousand forged messages, the same in each run: whatever they say, no request of the
+// copier and its adapters leaves the configured prefix, bucket and path, nothing becomes
+// visible, and every message ends. The queue is one in memory, and all else is real.
 func TestTenThousandHostileMessagesCauseNoRequestOutsideOfThePaths(t *testing.T) {
 	t.Parallel()
-	const seed, count, senders = 20261126, 10_000, 8
+	const count = 10_000
+	w := newWorld(t, simulator.Options{})
+	w.add(simulator.Object{Name: "private/secret.csv.gz", Content: simulator.Random(1, 500)})
+	toOCI, toS3 := newWitness(t, w.OCIURL), newWitness(t, w.S3URL)
+	source, err := oci.Open(oci.Options{ConfigFile: w.env["FOCUS_OCI_CONFIG_FILE"], Namespace: w.Namespace, Bucket: w.OCIBucket, Prefix: simulator.Prefix, Endpoint: toOCI.URL, Connections: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(source.Close)
+	dest, err := s3.Open(t.Context(), s3.Options{
+		Bucket: w.S3Bucket, Prefix: w.prefix(), Region: w.S3Region, Endpoint: toS3.URL, PathStyle: true, AccessKeyID: w.AccessKeyID, SecretAccessKey: w.SecretAccessKey, Connections: 8,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dest.Close)
+	naming, err := messages.NewNaming("{date}{separator}{basename}", "%Y-%m-%d", "_", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	start, d, f := time.Now(), &drawer{empty: cancel, acts: map[copier.Act]int{}, kept: map[string][]byte{}}, forger{rand.New(rand.NewPCG(floodSeed, 0))}
+	for n := range count {
+		d.put(f.hostile(n))
+	}
+	(&copier.Copier{
+		Queue: d, Ledger: d, Dead: d, Source: source, Objects: dest, Uploads: dest, Parts: dest, Gate: &copier.Gate{Probe: time.Second}, Budget: copier.NewBudget(2, 8<<20),
+		Route: "main", Rules: messages.Rules{Prefix: simulator.Prefix, MaxSize: 5 << 30, KeyPrefix: w.prefix(), Naming: naming}, Worker: "one", Slots: 8,
+		AckWait: time.Minute, Chunk: 8 << 20, Retry: copier.Retry{Initial: time.Second, Max: time.Second, Multiplier: 2}, DeadAfter: time.Hour, Grace: time.Second, Log: slog.New(slog.DiscardHandler),
+	}).Run(ctx)
+	t.Logf("%d messages in %v: acts %v, %d buried; %d requests at OCI, %d at S3", count, time.Since(start).Round(time.Millisecond), d.acts, d.buried, len(toOCI.asked), len(toS3.asked))
+	if d.left > 0 || d.acts[copier.Nak] > 0 || d.buried < count*9/10 {
+		t.Errorf("%d messages are left, acts %v, %d buried, want each to end at once, and most as dead letters", d.left, d.acts, d.buried)
+	}
+	w.oneByOne(t, toOCI, toS3)
+	w.check(t)
+}
+
+// The same over NATS, with the program itself.
+func TestAThousandHostileMessagesOverNATSAllEnd(t *testing.T) {
+	t.Parallel()
+	const count = 1000
 	w := newWorld(t, simulator.Options{}, "FOCUS_AGENT_MAX_CONCURRENT_TRANSFERS=16", "FOCUS_LOGGING_LEVEL=CRITICAL")
 	conn := w.external(t).Connect(t)
 	w.run(t, "setup").want(t, 0)
-	oci, s3 := newWitness(t, w.OCIURL), newWitness(t, w.S3URL)
-	w.set("FOCUS_OCI_ENDPOINT", oci.URL)
-	w.set("FOCUS_S3_ENDPOINT", s3.URL)
-	w.add(simulator.Object{Name: "private/secret.csv.gz", Content: simulator.Random(1, 500)})
-
-	start := time.Now()
-	type letter struct {
-		subject string
-		body    []byte
-	}
-	queue := make(chan letter, senders)
-	var all sync.WaitGroup
-	for range senders {
-		all.Go(func() {
-			for l := range queue {
-				if reply, err := conn.NATS().Request(l.subject, l.body, 30*time.Second); err != nil || strings.Contains(string(reply.Data), `"error"`) {
-					t.Errorf("publish on %q: %v", l.subject, err)
-				}
-			}
-		})
-	}
-	f := forger{rand.New(rand.NewPCG(seed, 0))}
+	toOCI, toS3 := newWitness(t, w.OCIURL), newWitness(t, w.S3URL)
+	w.set("FOCUS_OCI_ENDPOINT", toOCI.URL)
+	w.set("FOCUS_S3_ENDPOINT", toS3.URL)
+	f := forger{rand.New(rand.NewPCG(floodSeed, 0))}
 	for n := range count {
 		subject, body := f.hostile(n)
-		queue <- letter{subject, body}
+		if reply, err := conn.NATS().Request(subject, body, 30*time.Second); err != nil || strings.Contains(string(reply.Data), `"error"`) {
+			t.Fatalf("publish on %q: %v", subject, err)
+		}
 	}
-	close(queue)
-	all.Wait()
-	sent := time.Now()
-
-	copier := w.start(t, "copier")
+	agent := w.start(t, "copier")
 	assets := messages.Define("focus", "main", 1, 5*time.Minute)
 	var s nats.Status
 	eventually(t, "every message has ended", func() (ok bool) {
@@ -162,18 +276,10 @@ func TestTenThousandHostileMessagesCauseNoRequestOutsideOfThePaths(t *testing.T)
 		s, err = conn.Status(t.Context(), assets)
 		return err == nil && s.Live.Waiting+uint64(s.Live.InFlight) == 0
 	})
-	copier.stop().want(t, 0)
-	t.Logf("%d messages made and queued in %v, and ended in %v; %d requests at OCI, %d at S3", count, sent.Sub(start).Round(time.Millisecond), time.Since(sent).Round(time.Millisecond), len(oci.asked), len(s3.asked))
-
-	objects := "/n/" + w.Namespace + "/b/" + w.OCIBucket + "/o"
-	if astray := oci.astray(func(p string) bool { return p == objects || strings.HasPrefix(p, objects+"/"+simulator.Prefix) }); len(astray) > 0 {
-		t.Errorf("%d requests at OCI went astray: %.2000q", len(astray), astray)
+	agent.stop().want(t, 0)
+	if s.Dead < count*9/10 {
+		t.Errorf("%d dead letters of %d messages", s.Dead, count)
 	}
-	if astray := s3.astray(func(p string) bool { return strings.HasPrefix(p, "/"+w.S3Bucket+"/"+w.prefix()) }); len(astray) > 0 {
-		t.Errorf("%d requests at S3 went astray: %.2000q", len(astray), astray)
-	}
-	if len(oci.asked) == 0 || s.Dead < count*9/10 {
-		t.Errorf("%d requests at OCI and %d dead letters: the forger is too clumsy, or too kind, to prove anything", len(oci.asked), s.Dead)
-	}
+	w.oneByOne(t, toOCI, toS3)
 	w.check(t)
 }
