@@ -91,7 +91,7 @@ func FuzzListing(f *testing.F) {
 	f.Add(500, `{"code":"InternalServerError","message":"x"}`)
 	c, s := fuzzed(f)
 	f.Fuzz(func(t *testing.T, status int, body string) {
-		s.status, s.body, s.asked = 200+(status%400+400)%400, []byte(body), 0
+		s.status, s.body, s.asked = 200+((status-200)%400+400)%400, []byte(body), 0
 		s.header = http.Header{"Content-Type": {"application/json"}}
 		last, failed := "", false
 		for o, err := range c.List(t.Context(), "") {
@@ -130,7 +130,7 @@ func FuzzOracleError(f *testing.F) {
 	f.Add(429, "", "99999999999999999999", "", "")
 	c, s := fuzzed(f)
 	f.Fuzz(func(t *testing.T, status int, body, retryAfter, date, id string) {
-		s.status, s.body = 300+(status%300+300)%300, []byte(body)
+		s.status, s.body = 300+((status-300)%300+300)%300, []byte(body)
 		s.header = http.Header{"Content-Type": {"application/json"}, "Retry-After": {retryAfter}, "Date": {date}, "Opc-Request-Id": {id}}
 		for _, call := range []func() error{
 			func() error { _, err := c.Check(t.Context()); return err },

@@ -189,7 +189,7 @@ func read(resp objectstorage.ListObjectsResponse) (page, error) {
 	}
 	p := page{objects: make([]messages.Object, len(resp.Objects))}
 	for i, o := range resp.Objects {
-		if o.Name == nil || o.Size == nil {
+		if text(o.Name) == "" || o.Size == nil || *o.Size < 0 {
 			return page{}, errors.New("the listing holds an object without a name or a size")
 		}
 		p.objects[i] = messages.Object{

@@ -100,7 +100,7 @@ func FuzzS3Answer(f *testing.F) {
 	}
 	c, l := fuzzed(f)
 	f.Fuzz(func(t *testing.T, status int, body, etag, id, region string) {
-		l.status, l.body = 200+(status%400+400)%400, []byte(body)
+		l.status, l.body = 200+((status-200)%400+400)%400, []byte(body)
 		l.header = http.Header{"Etag": {etag}, "X-Amz-Request-Id": {id}, "X-Amz-Bucket-Region": {region}, "Location": {"https://elsewhere.invalid/x"}, "Date": {region}}
 		for _, call := range []func() (confirmed string, err error){
 			func() (string, error) { return c.Put(t.Context(), key, []byte("x"), meta) },
