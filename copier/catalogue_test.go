@@ -60,7 +60,12 @@ func TestFAnswers(t *testing.T) {
 			size = 40
 		}
 		for _, applied := range []bool{false, true} {
-			bubble(t, fmt.Sprintf("%s/applied=%t", a.row, applied), func(t *testing.T, w *world) { meet(t, w, a, size, applied) })
+			for _, putOnly := range []bool{false, true} {
+				bubble(t, fmt.Sprintf("%s/applied=%t,putOnly=%t", a.row, applied, putOnly), func(t *testing.T, w *world) {
+					w.putOnly = putOnly
+					meet(t, w, a, size, applied)
+				})
+			}
 		}
 	}
 }
