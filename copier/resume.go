@@ -218,7 +218,8 @@ func (c *Copier) noteProgress(ctx context.Context, j *job, up *openUpload) error
 	up.busy = false
 	switch {
 	case err == nil:
-		up.Upload, up.revision, up.doubt = u, revision, nil
+		up.Parts, up.Sums, up.Updated = u.Parts, u.Sums, u.Updated // the rest never changes, and is read meanwhile
+		up.revision, up.doubt = revision, nil
 	case errors.Is(err, messages.Conflict):
 		return &messages.Fault{Class: messages.Conflict, Op: "note the upload to " + u.Key, Err: errors.New("another worker has it by now")}
 	default:
