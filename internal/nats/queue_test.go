@@ -21,6 +21,10 @@ func TestLiveComesBeforeBackfill(t *testing.T) {
 		w := newWorld(t, time.Minute)
 		w.mustPublish(messages.Backfill, "old")
 		w.mustPublish(messages.Live, "fresh")
+		// The consumer learns of a message a moment after the stream has stored it.
+		if err := natstest.Until(func() bool { return w.status().Live.Waiting == 1 }); err != nil {
+			t.Fatal(err)
+		}
 		if d := w.next(true); d == nil || d.Subject != "focus.files.live.main.fresh" || d.Deliveries != 1 {
 			t.Fatalf("Next = %+v, want fresh", d)
 		}
