@@ -206,13 +206,7 @@ func (c *Copier) noteProgress(ctx context.Context, j *job, up *openUpload) error
 		up.full, up.busy = true, false
 		return nil
 	}
-	key := messages.UploadKey(c.Route, j.object.Name)
-	revision, err := c.Ledger.Write(ctx, key, raw, up.revision)
-	if errors.Is(err, messages.Conflict) && up.doubt != nil { // the write of before may have been applied
-		if was, at, readErr := c.Ledger.Read(ctx, key); readErr == nil && bytes.Equal(was, up.doubt) {
-			revision, err = c.Ledger.Write(ctx, key, raw, at)
-		}
-	}
+	revision, err := c.Ledger.Write(ctx, messages.UploadKey(c.Route, j.object.Name), raw, c.noteRevision(ctx, j, up))
 	up.mu.Lock()
 	defer up.mu.Unlock()
 	up.busy = false
@@ -227,6 +221,19 @@ func (c *Copier) noteProgress(ctx context.Context, j *job, up *openUpload) error
 		j.log.Debug("how far the upload has come could not be noted", "err", err)
 	}
 	return nil
+}
+
+// noteRevision is that of the note as this worker wrote it last: of a write whose answer
+// was lost, only the ledger knows whether it was applied.
+func (c *Copier) noteRevision(ctx context.Context, j *job, up *openUpload) uint64 {
+	if up.doubt == nil {
+		return up.revision
+	}
+	now, at, err := c.Ledger.Read(ctx, messages.UploadKey(c.Route, j.object.Name))
+	if err == nil && bytes.Equal(now, up.doubt) {
+		return at
+	}
+	return up.revision
 }
 
 // leaveUpload leaves the upload to the next attempt, with a note of all that stands.

@@ -547,14 +547,23 @@ func TestTheNoteHasItsLimit(t *testing.T) {
 // TestANoteThatCannotBeWritten ends no copy, and one of which the answer was lost is
 // not taken for another worker's.
 func TestANoteThatCannotBeWritten(t *testing.T) {
-	for name, v := range map[string]verdict{"not written": {clean: true}, "its answer lost": {dirty: true}} {
-		bubble(t, name, func(t *testing.T, w *world) {
+	for _, c := range []struct {
+		name string
+		nth  int // write, of which the first is of the begin, and the sixth of the last note
+		v    verdict
+	}{
+		{"not written", 3, verdict{clean: true}},
+		{"its answer lost", 3, verdict{dirty: true}},
+		{"the last one not written", 6, verdict{clean: true}},
+		{"the answer of the last one lost", 6, verdict{dirty: true}},
+	} {
+		bubble(t, c.name, func(t *testing.T, w *world) {
 			w.publish(w.write("a", body(5*part+17, 1)))
 			slow, n := eleven(0, verdict{}), 0
 			w.turn = func(h *host, op string) verdict {
 				if op == "write" {
-					if n++; n == 3 { // the first is of the begin
-						return v
+					if n++; n == c.nth {
+						return c.v
 					}
 				}
 				return slow(h, op)

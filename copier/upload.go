@@ -202,12 +202,12 @@ func (c *Copier) endUpload(j *job, up *openUpload, completed bool, failure error
 	case completed:
 		u := up.Upload
 		u.ID = ""
-		return c.writeUpload(ctx, j.object.Name, u, up.revision)
+		return c.writeUpload(ctx, j.object.Name, u, c.noteRevision(ctx, j, up))
 	case up.stands() > 0 && keeps(failure) && !c.isDoneByAnother(ctx, j):
 		c.leaveUpload(ctx, j, up)
 		return nil
 	}
-	err := c.abandon(ctx, j.log, j.object.Name, up.Upload, up.revision)
+	err := c.abandon(ctx, j.log, j.object.Name, up.Upload, c.noteRevision(ctx, j, up))
 	if err != nil {
 		j.log.Warn("the upload could not be aborted; the next attempt does it", "upload", up.ID, "err", err)
 	}
