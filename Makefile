@@ -15,7 +15,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help build test check demo compat bench fuzz vuln fips clean image image-context up down e2e
+.PHONY: help build test long check demo compat bench fuzz vuln fips clean image image-context up down e2e
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -29,6 +29,9 @@ demo: build ## show the main job: thirty days of reports from OCI to S3, no acco
 test: bin/versitygw bin/nats bin/promtool ## run the whole suite with the race detector
 	@command -v cc >/dev/null || { echo "make test needs a C compiler for the race detector: install gcc (Debian: apt-get install gcc libc6-dev)"; exit 1; }
 	CGO_ENABLED=1 VERSITYGW=$(CURDIR)/bin/versitygw NATSCLI=$(CURDIR)/bin/nats PROMTOOL=$(CURDIR)/bin/promtool $(GO) test -race -timeout 20m ./...
+
+long: ## the whole suite, with the sizes that take a machine of two cores too long for each change
+	LONG=1 $(MAKE) --no-print-directory test
 
 check: bin/staticcheck ## gofmt, go vet, staticcheck, go fix, go mod tidy: all must be silent
 	@test -z "$$(gofmt -l *.go cmd copier internal messages scanner)" || { gofmt -d *.go cmd copier internal messages scanner; exit 1; }
