@@ -404,9 +404,10 @@ func TestStatisticsFitIntoARecord(t *testing.T) {
 
 // worst is a report whose every number is as long as can be.
 func worst() messages.Statistics {
-	header := columns
+	var header strings.Builder
+	header.WriteString(columns)
 	for range 50 {
-		header += ",\"" + strings.Repeat("\"\"\x01\\", 100) + "\"," + strings.Repeat("ü\u202e", 100)
+		header.WriteString(",\"" + strings.Repeat("\"\"\x01\\", 100) + "\"," + strings.Repeat("ü\u202e", 100))
 	}
 	var lines []string
 	for i := range 70 {
@@ -414,7 +415,7 @@ func worst() messages.Statistics {
 		lines = append(lines, fmt.Sprintf("CUR12%03d,2026-11-01T00:00Z,-%sE20,-%sE-40,x,,,,,", i, cost, cost),
 			fmt.Sprintf("CUR12%03d,2026-11-01T00:00Z,-%sE-40,-%sE20,x,,,,,", i, cost, cost))
 	}
-	return inspect(zip(header + "\n" + strings.Join(lines, "\n") + "\nx,\"y\"z\n"))
+	return inspect(zip(header.String() + "\n" + strings.Join(lines, "\n") + "\nx,\"y\"z\n"))
 }
 
 func encode(t testing.TB, s messages.Statistics) []byte {

@@ -28,7 +28,7 @@ type variant struct {
 // answers of the source, of which a variant flips some.
 func sourceAnswers() map[string]live.Verdict {
 	usual := map[string]live.Verdict{}
-	for _, id := range strings.Fields(`oci.list oci.clock oci.list.etag oci.list.md5 oci.list.times oci.head oci.head.md5
+	for id := range strings.FieldsSeq(`oci.list oci.clock oci.list.etag oci.list.md5 oci.list.times oci.head oci.head.md5
 		oci.head.crc32c oci.get oci.get.md5 oci.get.crc32c oci.etag oci.size oci.sums oci.gzip oci.range oci.ifmatch oci.missing
 		oci.missing.head oci.tier oci.usage`) {
 		usual[id] = live.Yes

@@ -165,7 +165,7 @@ func harmless(s string) string {
 	if first := strings.TrimSpace(s); first == "" || !strings.ContainsRune("=+-@", rune(first[0])) {
 		return s
 	}
-	for _, field := range strings.Fields(s) {
+	for field := range strings.FieldsSeq(s) {
 		if _, err := parseAmount(field); err != nil {
 			return "'" + s
 		}

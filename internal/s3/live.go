@@ -267,15 +267,16 @@ func (t *trial) layout(keys []string, more bool) {
 			}
 		}
 	}
-	evidence := fmt.Sprintf("%d objects, %d reports, %d of the configured form", len(keys), reports, ours)
+	var evidence strings.Builder
+	evidence.WriteString(fmt.Sprintf("%d objects, %d reports, %d of the configured form", len(keys), reports, ours))
 	for _, l := range layouts() {
-		evidence += fmt.Sprintf(", %d %s", counts[l.name], l.name)
+		evidence.WriteString(fmt.Sprintf(", %d %s", counts[l.name], l.name))
 	}
 	if more {
-		evidence += "; more than one page"
+		evidence.WriteString("; more than one page")
 	}
 	if reports > 0 {
-		t.n.Answer("s3.layout", live.Of(ours == reports), evidence)
+		t.n.Answer("s3.layout", live.Of(ours == reports), evidence.String())
 	}
 	t.n.Answer("s3.depth", live.Of(deep == 0), fmt.Sprintf("%d of %d objects lie deeper", deep, len(keys)))
 }

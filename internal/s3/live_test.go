@@ -38,7 +38,7 @@ type variant struct {
 // usual are the answers of Amazon's S3 for keys that may do everything.
 func usual() map[string]live.Verdict {
 	answers := map[string]live.Verdict{}
-	for _, id := range strings.Fields(`s3.list s3.clock s3.layout s3.depth s3.head.missing s3.uploads
+	for id := range strings.FieldsSeq(`s3.list s3.clock s3.layout s3.depth s3.head.missing s3.uploads
 		s3.create s3.part s3.part.crc32c s3.part.md5 s3.parts s3.abort
 		s3.put s3.head s3.head.crc32c s3.head.metadata s3.get s3.overwrite s3.ifnonematch s3.put.crc32c s3.put.md5 s3.sse s3.delete
 		s3.complete s3.complete.head s3.complete.part s3.complete.crc32c s3.complete.size`) {
@@ -50,7 +50,7 @@ func usual() map[string]live.Verdict {
 
 // unknown are dependent questions that a variant leaves open.
 func unknown(ids string, more map[string]live.Verdict) map[string]live.Verdict {
-	for _, id := range strings.Fields(ids) {
+	for id := range strings.FieldsSeq(ids) {
 		more[id] = live.Unknown
 	}
 	return more
