@@ -27,7 +27,7 @@ import (
 const (
 	demoDays  = 30
 	demoFiles = 7
-	demoLarge = 20 << 20 // bytes of the one report that needs a multipart upload
+	demoLarge = 33_000 // rows of the one report that needs a multipart upload
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -115,7 +115,7 @@ func (d *demo) show(ctx context.Context) (err error) {
 func (d *demo) acts(ctx context.Context, p *progress) error {
 	today := time.Now().UTC()
 	large := simulator.ReportName(today.AddDate(0, 0, -3), 1_000_009_000_001, 1)
-	d.sim.Source.Add(simulator.Object{Name: large, Content: simulator.Random(7, demoLarge)})
+	d.sim.Source.Add(simulator.Object{Name: large, Content: simulator.LargeReport(7, today.AddDate(0, 0, -3), demoLarge)})
 	d.faults()
 	total := agent.Summary{}
 	for _, act := range []struct {

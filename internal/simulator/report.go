@@ -30,13 +30,19 @@ const header = "AvailabilityZone,BilledCost,BillingAccountId,BillingAccountName,
 // tags as JSON with doubled quotes and at times without braces, line breaks
 // inside fields, empty strings for null. The rows follow from the seed alone.
 func FocusReport(seed uint64, day time.Time, rows int) Content {
-	return &focusReport{seed: seed, day: day.UTC().Truncate(24 * time.Hour), rows: rows}
+	return &focusReport{seed: seed, day: day.UTC().Truncate(24 * time.Hour), rows: rows, level: gzip.DefaultCompression}
+}
+
+// LargeReport is the same without compression: a large file of few rows.
+func LargeReport(seed uint64, day time.Time, rows int) Content {
+	return &focusReport{seed: seed, day: day.UTC().Truncate(24 * time.Hour), rows: rows, level: gzip.NoCompression}
 }
 
 type focusReport struct {
-	seed uint64
-	day  time.Time
-	rows int
+	seed  uint64
+	day   time.Time
+	rows  int
+	level int // of gzip
 
 	measure sync.Once // guards the rest
 	size    int64
@@ -62,7 +68,7 @@ func (f *focusReport) declared() (string, string) {
 
 func (f *focusReport) Open(offset int64) io.Reader {
 	r := &reportReader{left: f.rows, row: newRowMaker(f.seed, f.day)}
-	r.zip = gzip.NewWriter(&r.out)
+	r.zip, _ = gzip.NewWriterLevel(&r.out, f.level) // both levels are known to it
 	r.csv = csv.NewWriter(r.zip)
 	r.csv.Write(strings.Split(header, ","))
 	io.CopyN(io.Discard, r, offset)
