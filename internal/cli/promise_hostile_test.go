@@ -106,8 +106,8 @@ func TestNoMessageMakesARequestOutsideTheConfiguredPaths(t *testing.T) {
 	if got := w.OCI.Requests()["Other"]; got != 0 {
 		t.Errorf("%d requests at OCI went astray", got)
 	}
-	for op, n := range w.S3.Requests() {
-		if op != "" && op != "PutObject" && op != "HeadObject" || n > 1 {
+	for op, n := range w.S3.Requests() { // the list is that of the copier's sweep
+		if op != "" && op != "PutObject" && op != "HeadObject" && op != "ListMultipartUploads" || n > 1 {
 			t.Errorf("%d requests %s at S3, want one PutObject", n, op)
 		}
 	}
