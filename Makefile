@@ -26,9 +26,10 @@ build: ## build the three programs into bin/
 demo: build ## show the main job: thirty days of reports from OCI to S3, no account needed
 	bin/oracle-focus-agent demo
 
+# Many tests wait for processes and for limits of time more than they compute.
 test: bin/versitygw bin/nats bin/promtool ## run the whole suite with the race detector
 	@command -v cc >/dev/null || { echo "make test needs a C compiler for the race detector: install gcc (Debian: apt-get install gcc libc6-dev)"; exit 1; }
-	CGO_ENABLED=1 VERSITYGW=$(CURDIR)/bin/versitygw NATSCLI=$(CURDIR)/bin/nats PROMTOOL=$(CURDIR)/bin/promtool $(GO) test -race -timeout 20m ./...
+	CGO_ENABLED=1 VERSITYGW=$(CURDIR)/bin/versitygw NATSCLI=$(CURDIR)/bin/nats PROMTOOL=$(CURDIR)/bin/promtool $(GO) test -race -parallel 4 -timeout 20m ./...
 
 long: ## the whole suite, with the sizes that take a machine of two cores too long for each change
 	LONG=1 $(MAKE) --no-print-directory test
