@@ -206,6 +206,12 @@ func (r Record) Done(o Object, epoch int) bool {
 	return r.Status.Final() && r.Epoch == epoch && r.Object.SameVersion(o)
 }
 
+// Ordered is the record by which the version o is to be copied once more, whatever stands
+// at the destination of the file that r is of.
+func (r Record) Ordered(o Object, epoch int, at time.Time) Record {
+	return Record{Status: StatusDue, Epoch: epoch, Object: o, Copy: r.Copy, Generation: r.Generation + 1, At: at.UTC()}
+}
+
 // Inherited reports whether the file was delivered by the Python agent, and not by
 // this program.
 func (r Record) Inherited() bool {

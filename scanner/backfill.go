@@ -113,10 +113,7 @@ func (s *Scanner) Order(ctx context.Context, o messages.Object, r messages.Repor
 		if had.Epoch != s.Epoch { // it speaks of a destination that was given up
 			had.Copy = nil
 		}
-		due := messages.Record{
-			Status: messages.StatusDue, Epoch: s.Epoch, Object: o, Copy: had.Copy,
-			Generation: had.Generation + 1, At: time.Now().UTC(),
-		}
+		due := had.Ordered(o, s.Epoch, time.Now())
 		if raw, err = due.Encode(); err != nil {
 			return messages.Record{}, err
 		}

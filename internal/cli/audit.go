@@ -135,7 +135,7 @@ func (a *app) audit(ctx context.Context, since messages.Day, asJSON bool) error 
 	}
 	w := tabwriter.NewWriter(a.env.Stdout, 0, 0, 2, ' ', 0)
 	for _, action := range t.Actions {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", action.At.UTC().Format("2006-01-02 15:04:05"), printable(action.By), printable(action.Action), printable(about(action)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", shortTime(action.At), printable(action.By), printable(action.Action), printable(about(action)))
 	}
 	fmt.Fprintf(w, "%s\n", counted(len(t.Actions), "action"))
 	if t.Unreadable > 0 {

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -305,17 +303,15 @@ func previewOf(ctx context.Context, s scanner.Scanner, b backfillRequest, slots 
 	return p, p.learn(ctx, s.Ledger)
 }
 
-func (g *running) answerPreview(ctx context.Context, body []byte) (any, error) {
-	b, err := g.backfillRequest(body)
-	if err != nil {
+func (g *running) answerPreview(ctx context.Context, b backfillRequest) (any, error) {
+	if err := g.sameRoute(b.Identity); err != nil {
 		return nil, err
 	}
 	return g.preview(ctx, b)
 }
 
-func (g *running) answerBackfill(ctx context.Context, body []byte) (any, error) {
-	b, err := g.backfillRequest(body)
-	if err != nil {
+func (g *running) answerBackfill(ctx context.Context, b backfillRequest) (any, error) {
+	if err := g.sameRoute(b.Identity); err != nil {
 		return nil, err
 	}
 	if b.NoWait {
@@ -341,13 +337,4 @@ func (g *running) answerBackfill(ctx context.Context, body []byte) (any, error) 
 		err = errors.New("the agent was stopped before the backfill ended; what was found stays queued")
 	}
 	return backfillAnswer{syncAnswer: syncAnswer{sum, errText(err), exitOf(sum, err)}}, nil
-}
-
-func (g *running) backfillRequest(body []byte) (backfillRequest, error) {
-	var b backfillRequest
-	if err := json.Unmarshal(body, &b); err != nil {
-		return b, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
-	b.By = cmp.Or(b.By, operator())
-	return b, g.sameRoute(b.Identity)
 }

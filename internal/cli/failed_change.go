@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -249,10 +248,7 @@ func (c failedChange) action(what string, entries []nats.Entry) messages.Action 
 
 // order makes the file of an entry due and queues it.
 func (r *route) order(ctx context.Context, e nats.Entry, p *nats.Publisher) error {
-	due := messages.Record{
-		Status: messages.StatusDue, Epoch: e.Record.Epoch, Object: e.Record.Object, Copy: e.Record.Copy,
-		Generation: e.Record.Generation + 1, At: time.Now().UTC(),
-	}
+	due := e.Record.Ordered(e.Record.Object, e.Record.Epoch, time.Now())
 	raw, err := due.Encode()
 	if err != nil {
 		return err
@@ -376,27 +372,7 @@ func (a *app) printFiles(what string, names []string) {
 	}
 }
 
-func (g *running) answerFailed(ctx context.Context, body []byte) (any, error) {
-	var s selection
-	if err := json.Unmarshal(body, &s); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
-	return g.listFailed(ctx, s)
-}
-
-func (g *running) answerRetry(ctx context.Context, body []byte) (any, error) {
-	var c failedChange
-	if err := json.Unmarshal(body, &c); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
+func (g *running) answerRetry(ctx context.Context, c failedChange) (any, error) {
 	ordered, err := g.retryFailed(ctx, c)
 	return namesOf(ordered), err
-}
-
-func (g *running) answerDiscard(ctx context.Context, body []byte) (any, error) {
-	var c failedChange
-	if err := json.Unmarshal(body, &c); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
-	return g.discardFailed(ctx, c)
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -224,12 +223,4 @@ func day(t time.Time) string {
 		return "unknown"
 	}
 	return t.UTC().Format(time.DateOnly)
-}
-
-func (g *running) answerFile(ctx context.Context, body []byte) (any, error) {
-	var name string
-	if err := json.Unmarshal(body, &name); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
-	return g.story(ctx, name)
 }

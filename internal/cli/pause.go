@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -305,19 +304,15 @@ func (g *running) paused(p *messages.Pause) {
 	g.log.Warn("paused: no file is taken from the queue; scans go on", "by", p.By, "since", p.At, "reason", p.Reason)
 }
 
-func (g *running) answerPause(ctx context.Context, body []byte) (any, error) {
-	return g.changePause(ctx, body, g.pause)
+func (g *running) answerPause(ctx context.Context, o pauseRequest) (any, error) {
+	return g.changePause(ctx, o, g.pause)
 }
 
-func (g *running) answerResume(ctx context.Context, body []byte) (any, error) {
-	return g.changePause(ctx, body, g.resume)
+func (g *running) answerResume(ctx context.Context, o pauseRequest) (any, error) {
+	return g.changePause(ctx, o, g.resume)
 }
 
-func (g *running) changePause(ctx context.Context, body []byte, change func(context.Context, pauseRequest) (pauseAnswer, error)) (any, error) {
-	var o pauseRequest
-	if err := json.Unmarshal(body, &o); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
+func (g *running) changePause(ctx context.Context, o pauseRequest, change func(context.Context, pauseRequest) (pauseAnswer, error)) (any, error) {
 	answer, err := change(ctx, o)
 	if err == nil {
 		g.paused(answer.Paused)

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -65,11 +64,7 @@ func (h reportHead) builder(listing bool) *report.Builder {
 type reportPages func(context.Context, reportRequest) (reportPage, error)
 
 // answerReport gives a page of evidence.
-func (g *running) answerReport(ctx context.Context, body []byte) (any, error) {
-	var q reportRequest
-	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
+func (g *running) answerReport(ctx context.Context, q reportRequest) (any, error) {
 	if !q.From.Valid() || q.To != "" && !q.To.Valid() {
 		return nil, &agent.Refusal{Text: "the request names no day of the calendar", Exit: exitConfig}
 	}

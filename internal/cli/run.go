@@ -383,21 +383,32 @@ func (g *running) learn(ctx context.Context) {
 // requests is what the socket of an agent serves once the agent is at work.
 func requests() map[string]func(*running, context.Context, []byte) (any, error) {
 	return map[string]func(*running, context.Context, []byte) (any, error){
-		"/v1/sync":             (*running).answerSync,
-		"/v1/verify":           (*running).answerVerify,
-		"/v1/failed":           (*running).answerFailed,
-		"/v1/retry":            (*running).answerRetry,
-		"/v1/discard":          (*running).answerDiscard,
-		"/v1/file":             (*running).answerFile,
-		"/v1/backfill":         (*running).answerBackfill,
-		"/v1/backfill/preview": (*running).answerPreview,
-		"/v1/pause":            (*running).answerPause,
-		"/v1/resume":           (*running).answerResume,
-		"/v1/state":            (*running).answerState,
+		"/v1/sync":             reading((*running).answerSync),
+		"/v1/verify":           reading((*running).answerVerify),
+		"/v1/failed":           reading((*running).listFailed),
+		"/v1/retry":            reading((*running).answerRetry),
+		"/v1/discard":          reading((*running).discardFailed),
+		"/v1/file":             reading((*running).story),
+		"/v1/backfill":         reading((*running).answerBackfill),
+		"/v1/backfill/preview": reading((*running).answerPreview),
+		"/v1/pause":            reading((*running).answerPause),
+		"/v1/resume":           reading((*running).answerResume),
+		"/v1/state":            reading((*running).statePage),
 		"/v1/audit":            func(g *running, ctx context.Context, _ []byte) (any, error) { return g.trail(ctx) },
 		"/v1/queue":            func(g *running, ctx context.Context, _ []byte) (any, error) { return g.conn.Status(ctx, g.assets) },
-		"/v1/report":           (*running).answerReport,
+		"/v1/report":           reading((*running).answerReport),
 		"/v1/held":             func(g *running, ctx context.Context, _ []byte) (any, error) { return g.held(ctx) },
+	}
+}
+
+// reading is an answer to a request that is read first.
+func reading[In, Out any](answer func(*running, context.Context, In) (Out, error)) func(*running, context.Context, []byte) (any, error) {
+	return func(g *running, ctx context.Context, body []byte) (any, error) {
+		var in In
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
+		}
+		return answer(g, ctx, in)
 	}
 }
 
@@ -421,11 +432,7 @@ func queueOf(q nats.Status) agent.Queue {
 
 // answerSync scans at once, beside the loop, and waits for the result: two
 // scanners at once are harmless.
-func (g *running) answerSync(ctx context.Context, body []byte) (any, error) {
-	var o syncRequest
-	if err := json.Unmarshal(body, &o); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
+func (g *running) answerSync(ctx context.Context, o syncRequest) (any, error) {
 	if err := g.sameRoute(o.Identity); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -132,15 +131,6 @@ func (a *app) withPages(ctx context.Context, f func(route string, p pages) error
 		return err
 	}
 	return f(cfg.OCI.Name, r.statePage)
-}
-
-// answerState gives a page of the ledger.
-func (g *running) answerState(ctx context.Context, body []byte) (any, error) {
-	var after string
-	if err := json.Unmarshal(body, &after); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
-	return g.statePage(ctx, after)
 }
 
 // writePython writes the copied files as a state.json.

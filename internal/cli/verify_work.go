@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -66,11 +65,7 @@ func (a *app) verifyAlone(ctx context.Context, cfg *config.Config, naming messag
 
 // answerVerify is verify through the agent, whose copiers and those of other hosts copy
 // what is ordered.
-func (g *running) answerVerify(ctx context.Context, body []byte) (any, error) {
-	var q verifyRequest
-	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, &agent.Refusal{Text: "read the request: " + err.Error(), Exit: exitError}
-	}
+func (g *running) answerVerify(ctx context.Context, q verifyRequest) (any, error) {
 	if err := g.sameRoute(q.Identity); err != nil {
 		return nil, err
 	}
