@@ -53,7 +53,10 @@ type Copier struct {
 	AckWait time.Duration
 	// Chunk is the part size in bytes, and the size up to which a file is sent whole.
 	Chunk int64
-	Retry Retry
+	// LeastPart is the smallest part that the destination takes, but for the last; 0 is
+	// that of S3.
+	LeastPart int64
+	Retry     Retry
 	// DeadAfter is the age of the first failure after which a file is given up,
 	// while other files are being copied.
 	DeadAfter time.Duration
@@ -73,8 +76,6 @@ type Copier struct {
 	// hangs. May be nil.
 	Alive func(slot int, within time.Duration)
 	Log   *slog.Logger
-
-	leastPart int64 // minPart, but in tests
 
 	success stamp // of the last commit
 	denied  stamp // HEAD was refused: it is not asked again for a while
@@ -106,6 +107,10 @@ var errShutdown = errors.New("shutting down")
 
 // settleTime bounds what is done after a copy, whatever became of its context.
 const settleTime = 10 * time.Second
+
+// awayRest is the rest of a slot for which the queue or the ledger did not take part, so
+// that it does not run through a backlog in a hurry.
+const awayRest = 2 * time.Second
 
 // lastTime bounds it after the grace of a shutdown: a queue that is away must not
 // hold up the end of the process.
@@ -173,11 +178,11 @@ func (c *Copier) slot(ctx, work context.Context, crew *crew, number int) {
 	alive := c.pulse(number)
 	defer alive(0)
 	for ctx.Err() == nil {
-		backfill, stays := crew.ask(number)
-		if !stays {
-			return
-		}
-		pass, ok := c.Gate.enter(ctx, backfill, alive)
+		var backfill bool
+		pass, ok := c.Gate.enter(ctx, func() (_, stays bool) {
+			backfill, stays = crew.ask(number)
+			return backfill, stays
+		}, alive)
 		if !ok {
 			return
 		}
@@ -190,12 +195,15 @@ func (c *Copier) slot(ctx, work context.Context, crew *crew, number int) {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			c.Log.Warn("the queue does not answer; trying again", "err", err)
-			c.rest(ctx, jitter(2*time.Second))
+			c.rest(ctx, jitter(awayRest))
 		case d != nil:
 			pass.used = true
 			c.atWork.Add(1)
-			c.handle(work, d, alive)
+			away := c.handle(work, d, alive)
 			c.atWork.Add(-1)
+			if away { // the next message would fare no better
+				c.rest(ctx, jitter(awayRest))
+			}
 		}
 		c.Gate.leave(pass)
 	}
@@ -254,6 +262,10 @@ type job struct {
 	again bool
 	// replaced is set when other bytes than the delivered ones took their place.
 	replaced bool
+	// away is set when the queue or the ledger did not take part.
+	away bool
+	// failure is why the attempt failed, if it did.
+	failure error
 }
 
 // guard makes of a panic of f a failure like any other: one broken call of a
@@ -269,18 +281,21 @@ func (c *Copier) guard(log *slog.Logger, f func() error) (err error) {
 	return f()
 }
 
-// handle works on one delivery and settles it.
-func (c *Copier) handle(ctx context.Context, d *Delivery, alive func(time.Duration)) {
+// handle works on one delivery and settles it. away tells that the queue or the ledger
+// did not take part.
+func (c *Copier) handle(ctx context.Context, d *Delivery, alive func(time.Duration)) (away bool) {
 	j := &job{delivery: d, started: time.Now(), log: c.Log}
+	ctx = j.follow(ctx)
+	defer j.followed()
 	renew := func(ctx context.Context) error { return c.guard(c.Log, func() error { return d.Renew(ctx) }) }
-	j.lease = newLease(ctx, renew, c.AckWait, alive)
+	j.lease = newLease(ctx, renew, c.AckWait, d.Asked, alive)
 	defer j.lease.end()
 	var verdict *Verdict
 	err := c.guard(j.log, func() (err error) {
 		verdict, err = c.attempt(j)
 		return err
 	})
-	if err != nil {
+	if j.failure = err; err != nil {
 		err = c.guard(j.log, func() error {
 			verdict = c.failed(j, err)
 			return nil
@@ -289,15 +304,20 @@ func (c *Copier) handle(ctx context.Context, d *Delivery, alive func(time.Durati
 	if err != nil { // not even the failure could be recorded
 		verdict = &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
 	}
+	if verdict != nil && verdict.Act == Nak && j.lease.fresh() != nil { // it took too long to record the failure
+		verdict = nil
+	}
 	if verdict == nil { // the message may be another worker's by now: hands off
 		j.log.Warn("the lease was lost; another worker has or gets this file", "subject", d.Subject)
-		return
+		return j.away
 	}
 	ctx, cancel := outlive(ctx, settleTime)
 	defer cancel()
 	if err := c.guard(j.log, func() error { return d.Settle(ctx, *verdict) }); err != nil {
 		j.log.Warn("the message could not be settled and will come again", "subject", d.Subject, "err", err)
+		return true
 	}
+	return j.away
 }
 
 func (c *Copier) attempt(j *job) (*Verdict, error) {
@@ -338,7 +358,7 @@ func (c *Copier) accept(j *job) error {
 	}
 	j.message, j.object = m, m.Object
 	j.recordID = messages.RecordKey(c.Route, j.report)
-	j.log = c.Log.With("scan", m.Scan, "trace", m.Trace, "object", m.Object.Name)
+	j.log = j.log.With("scan", m.Scan, "trace", m.Trace, "object", m.Object.Name)
 	return nil
 }
 
@@ -387,7 +407,7 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 		}
 		r := c.newRecord(j, messages.StatusGone)
 		r.Copy = j.record.Copy
-		return c.write(j, r)
+		return c.conclude(j, r)
 	case err != nil:
 		return false, err
 	case body == nil: // the present version is done
@@ -417,7 +437,7 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 		return false, err
 	}
 	j.succeed(r.Copy)
-	return c.write(j, r)
+	return c.conclude(j, r)
 }
 
 func (c *Copier) readRecord(j *job) error {
@@ -450,8 +470,19 @@ func (c *Copier) newRecord(j *job, s messages.Status) messages.Record {
 	return messages.Record{
 		Status: s, Epoch: c.Epoch, Object: j.object,
 		Generation: max(j.record.Generation, j.message.Generation),
-		Worker:     c.Worker, Trace: j.message.Trace, At: time.Now().UTC(),
+		Worker:     c.Worker, Trace: j.message.Trace, TraceID: j.traceID(), At: time.Now().UTC(),
 	}
+}
+
+// conclude records the outcome. Where somebody else had the message before, or has it
+// since, he may have left an upload to the next one, of whom there is none any more once
+// the outcome is on record: so it ends here. Who comes back later finds the record.
+func (c *Copier) conclude(j *job, r messages.Record) (done bool, err error) {
+	done, err = c.write(j, r)
+	if done && err == nil && (j.delivery.Deliveries > 1 || j.lease.fresh() != nil) {
+		err = c.clearUpload(j)
+	}
+	return done, err
 }
 
 // write records the outcome by compare-and-swap. It outlives a shutdown, because
@@ -499,17 +530,26 @@ func (c *Copier) lost(j *job, r messages.Record) (done bool, err error) {
 		return false, err
 	}
 	if j.record.Done(r.Object, c.Epoch) && j.record.Generation >= r.Generation {
-		if j.record.Worker == r.Worker && j.record.At.Equal(r.At) { // ours; only the answer was lost
+		switch {
+		case j.record.Worker == r.Worker && j.record.At.Equal(r.At): // ours; only the answer was lost
 			c.finished(j, r)
 			return true, nil
+		case committed(r):
+			// Ours came after the one on record, and perhaps over a newer version whose worker
+			// has yet to record it: he is to collide, too, and to send his once more.
+			r.Generation = j.record.Generation
+			return c.write(j, r)
 		}
 		c.tell(Event{Kind: Skipped, job: j})
 		return true, nil
 	}
 	j.log.Warn("another worker recorded another version; copying the present one again")
-	j.again = r.Copy != nil && r.Copy.How == messages.HowCopied
+	j.again = committed(r)
 	return false, nil
 }
+
+// committed reports whether a record tells of bytes that its own attempt made visible.
+func committed(r messages.Record) bool { return r.Copy != nil && r.Copy.How == messages.HowCopied }
 
 func (c *Copier) finished(j *job, r messages.Record) {
 	if r.Status == messages.StatusCopied && r.Copy.How != messages.HowRecorded {
@@ -525,7 +565,7 @@ func (c *Copier) finished(j *job, r messages.Record) {
 	elapsed := time.Since(j.started)
 	j.log.Info("transfer complete", "key", r.Copy.Key, "bytes", r.Object.Size, "how", r.Copy.How,
 		"verified", r.Copy.Verified, "elapsed", elapsed.Round(time.Millisecond), "bytes_per_second", int64(float64(r.Object.Size)/elapsed.Seconds()))
-	if r.Copy.How == messages.HowCopied {
+	if committed(r) {
 		c.remark(j, r.Copy.Statistics)
 	}
 	c.tell(Event{Kind: Finished, job: j, Record: r, Replaced: j.replaced, Resumed: j.resumed})

@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"context"
 	"time"
 
 	"oracle-focus-agent/messages"
@@ -55,9 +56,44 @@ func (c *Copier) violated(i messages.Invariant) {
 }
 
 func (c *Copier) tell(e Event) {
-	if c.Observe == nil {
+	t := e.job.trace()
+	if c.Observe == nil && t == nil {
 		return
 	}
 	e.Object, e.Report, e.Discovered, e.job = e.job.object, e.job.report, e.job.message.Discovered, nil
-	c.Observe(e)
+	if t != nil && e.Kind != Progress {
+		t.Tell(e)
+	}
+	if c.Observe != nil {
+		c.Observe(e)
+	}
+}
+
+// trace is what follows the job; nil of nobody does.
+func (j *job) trace() Trace { return j.delivery.Trace }
+
+// traceID is empty where there is no trace that could be found.
+func (j *job) traceID() string {
+	if t := j.trace(); t != nil {
+		return t.ID()
+	}
+	return ""
+}
+
+// follow returns the context of the job, and names its trace in the log.
+func (j *job) follow(ctx context.Context) context.Context {
+	t := j.trace()
+	if t == nil {
+		return ctx
+	}
+	if id := t.ID(); id != "" {
+		j.log = j.log.With("trace_id", id)
+	}
+	return t.Within(ctx)
+}
+
+func (j *job) followed() {
+	if t := j.trace(); t != nil {
+		t.End(j.failure)
+	}
 }

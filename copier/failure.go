@@ -13,8 +13,6 @@ const (
 	// maxSideDelay bounds the rest of a file whose side failed, so that the first
 	// copy follows the end of an outage within a minute.
 	maxSideDelay = 30 * time.Second
-	// maxRetryAfter bounds the pause that a side can ask for.
-	maxRetryAfter = 5 * time.Minute
 	// maxMismatches is how often the bytes may differ from the declared checksum.
 	maxMismatches = 3
 	// recent is how fresh the last success must be for a file to die of age: while
@@ -29,6 +27,9 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 		err = cause
 	}
 	class := messages.ClassOf(err)
+	if j.again {
+		c.owe(j)
+	}
 	switch {
 	case errors.Is(err, errShutdown):
 		c.tell(Event{Kind: Returned, job: j})
@@ -39,8 +40,9 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 	case errors.Is(err, messages.ErrNewer):
 		c.violated(messages.NewerSchema)
 		j.log.Error("a newer version of this program wrote this", "subject", j.delivery.Subject, "err", err)
-		return &Verdict{Act: Nak, Delay: jitter(maxRetryAfter)}
+		return &Verdict{Act: Nak, Delay: jitter(messages.MaxPause)}
 	case class == messages.Queue || class == messages.Conflict:
+		j.away = class == messages.Queue
 		j.log.Warn("the ledger did not take part; trying again", "err", err)
 		c.tell(Event{Kind: Returned, job: j, Err: err})
 		return &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
@@ -48,7 +50,7 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 		return c.bury(j, messages.Record{}, err)
 	}
 	if side := messages.SideOf(err); side != "" && class.OfSide() && c.Gate.failed(side, class, j.object.Name, err) {
-		delay := jitter(min(maxSideDelay, c.Gate.Probe)) // it may be the next to be tried
+		delay := max(jitter(min(maxSideDelay, c.Gate.Probe)), messages.PauseOf(err)) // it may be the next to be tried
 		c.logFailure(j, err, 0, delay)
 		c.tell(Event{Kind: Held, job: j, Err: err, Delay: delay})
 		return &Verdict{Act: Nak, Delay: delay} // no attempt is counted
@@ -59,6 +61,12 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 // retry counts the attempt in the ledger and hands the message back with a
 // delay, or gives the file up.
 func (c *Copier) retry(j *job, err error) *Verdict {
+	if j.isLate() {
+		delay := c.Retry.delay(j.delivery.Deliveries)
+		c.logFailure(j, err, 0, delay)
+		c.tell(Event{Kind: Returned, job: j, Err: err})
+		return &Verdict{Act: Nak, Delay: delay}
+	}
 	r := c.newRecord(j, messages.StatusRetrying)
 	class := messages.ClassOf(err)
 	r.Class, r.Error, r.Copy = class, cut(err.Error(), 1000), j.record.Copy
@@ -84,6 +92,43 @@ func (c *Copier) retry(j *job, err error) *Verdict {
 	return &Verdict{Act: Nak, Delay: delay}
 }
 
+// owe orders in the ledger that the present version is sent once more: an older one was
+// committed late, behind a record of it, and the copy that was to mend that has failed. So
+// it is mended whoever comes next, also where this worker has no message any more: then a
+// scan queues the file again. A crash before this write leaves an older version behind a
+// newer record, which a comparison of both sides finds.
+func (c *Copier) owe(j *job) {
+	ctx, cancel := outlive(j.ctx, settleTime)
+	defer cancel()
+	for ctx.Err() == nil {
+		r, revision, err := c.recorded(ctx, j.recordID)
+		if err == nil && (!r.Status.Final() || r.Epoch != c.Epoch) { // who is at it sends it, or it is ordered already
+			return
+		}
+		if err == nil {
+			r = r.Ordered(r.Object, c.Epoch, time.Now())
+			r.Worker, r.Trace, r.TraceID = c.Worker, j.message.Trace, j.traceID()
+			var raw []byte
+			if raw, err = r.Encode(); err == nil {
+				_, err = c.Ledger.Write(ctx, j.recordID, raw, revision)
+			}
+		}
+		if err == nil {
+			j.log.Warn("an older version was committed late, and could not be replaced at once; it is ordered again")
+			return
+		}
+		c.rest(ctx, jitter(time.Second))
+	}
+	j.log.Error("an older version may stand at the destination behind a newer record; compare this day with the command verify")
+}
+
+// isLate reports whether the version at hand is older than one that is done: of a message
+// that was queued by an earlier listing. What is done is not put in doubt by its failure,
+// or the present version would be sent again.
+func (j *job) isLate() bool {
+	return j.record.Status.Final() && j.record.Object.Modified.After(j.object.Modified)
+}
+
 func (c *Copier) isDead(r messages.Record) bool {
 	switch {
 	case r.Class == messages.Refused || r.Class == messages.InvalidGzip || r.Class == messages.Held:
@@ -99,10 +144,7 @@ func (c *Copier) delay(r messages.Record, err error) time.Duration {
 	if r.Class.OfSide() {
 		delay = min(delay, jitter(maxSideDelay))
 	}
-	if f, ok := errors.AsType[*messages.Fault](err); ok {
-		delay = max(delay, min(f.RetryAfter, maxRetryAfter))
-	}
-	return delay
+	return max(delay, messages.PauseOf(err))
 }
 
 // bury gives a file up: first the dead letter, then the ledger record, then the
@@ -124,6 +166,7 @@ func (c *Copier) bury(j *job, r messages.Record, err error) *Verdict {
 		Subject: j.delivery.Subject, Message: cut(string(j.delivery.Data), 4096),
 		Attempts: max(r.Attempts, 1), Worker: c.Worker, At: time.Now().UTC(),
 	}); err != nil {
+		j.away = true
 		j.log.Warn("the dead letter could not be written; trying again", "err", err)
 		return &Verdict{Act: Nak, Delay: c.Retry.delay(1)}
 	}
@@ -157,6 +200,9 @@ func (c *Copier) record(j *job, r messages.Record) error {
 	ctx, cancel := outlive(j.ctx, settleTime)
 	defer cancel()
 	_, err = c.Ledger.Write(ctx, j.recordID, raw, j.revision)
+	if messages.ClassOf(err) == messages.Queue {
+		j.away = true
+	}
 	return err
 }
 

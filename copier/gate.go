@@ -51,11 +51,17 @@ func (g *Gate) State() GateState {
 // A pass is a slot's permission to take one message.
 type pass struct{ probe, used bool }
 
-// enter waits until the slot may take a message; ok is false when ctx ended. A
-// slot that does not take from every lane may not probe: it could find none
-// where there are some. alive is told how long each wait may take.
-func (g *Gate) enter(ctx context.Context, mayProbe bool, alive func(time.Duration)) (p pass, ok bool) {
+// enter waits until the slot may take a message; ok is false when ctx ended, or where the
+// slot does not stay. A slot that does not take from every lane may not probe: it could
+// find none where there are some. ask tells both before each look, since the crew may
+// change during a wait, and the last slot is to probe whatever it was before. alive is
+// told how long each wait may take.
+func (g *Gate) enter(ctx context.Context, ask func() (mayProbe, stays bool), alive func(time.Duration)) (p pass, ok bool) {
 	for ctx.Err() == nil {
+		mayProbe, stays := ask()
+		if !stays {
+			return pass{}, false
+		}
 		wake, wait, p, ok := g.look(mayProbe)
 		if ok {
 			return p, true
@@ -101,12 +107,20 @@ func (g *Gate) leave(p pass) {
 	g.probing = false
 	if p.used && g.state.Open {
 		g.state.Probes++
-		g.next = time.Now().Add(g.Probe)
+		g.notBefore(g.Probe)
 	}
 	g.stir()
 }
 
-// failed counts a failure and reports whether the gate is open.
+// notBefore puts the next probe off: it never comes earlier than somebody asked for.
+func (g *Gate) notBefore(d time.Duration) {
+	if at := time.Now().Add(d); at.After(g.next) {
+		g.next = at
+	}
+}
+
+// failed counts a failure and reports whether the gate is open. While it is, no probe
+// comes before the pause is over that the side asked for.
 func (g *Gate) failed(side messages.Side, class messages.Class, name string, err error) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -115,13 +129,14 @@ func (g *Gate) failed(side messages.Side, class messages.Class, name string, err
 	g.failing = append(g.failing, entry)
 	if g.state.Open {
 		g.state.Side, g.state.Class, g.state.Err = side, class, err
+		g.notBefore(messages.PauseOf(err))
 		return true
 	}
 	if len(g.failing) < openAfter {
 		return false
 	}
 	g.state = GateState{Open: true, Side: side, Class: class, Since: time.Now().UTC(), Err: err}
-	g.next = time.Now().Add(g.Probe / 6) // most outages are short
+	g.next = time.Now().Add(max(g.Probe/6, messages.PauseOf(err))) // most outages are short
 	g.changed()
 	return true
 }

@@ -3,6 +3,7 @@ package copier
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -142,5 +143,22 @@ func TestTheKeyIsLookedAtBeforeAnythingIsWritten(t *testing.T) {
 	}
 	if err := c.guardKey(&job{report: messages.Report{Key: "org/account/a.csv.gz"}}); err != nil {
 		t.Errorf("a good key: %v", err)
+	}
+}
+
+// TestWhatNobodyFollowsCostsNothing: a delivery without a trace, whose events nobody observes,
+// allocates nothing for either.
+func TestWhatNobodyFollowsCostsNothing(t *testing.T) {
+	c, ctx := new(Copier), t.Context()
+	j := &job{delivery: new(Delivery), log: slog.New(slog.DiscardHandler)}
+	if n := testing.AllocsPerRun(100, func() {
+		if j.follow(ctx) != ctx || j.traceID() != "" {
+			t.Error("something follows")
+		}
+		c.tell(Event{Kind: Started, job: j})
+		c.tell(Event{Kind: Progress, job: j, Bytes: 1})
+		j.followed()
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -26,8 +26,13 @@ type lease struct {
 	until     time.Time // until when the present step may take
 }
 
-func newLease(ctx context.Context, renew func(context.Context) error, wait time.Duration, alive func(time.Duration)) *lease {
-	l := &lease{renew: renew, alive: alive, wait: wait, confirmed: time.Now(), until: time.Now().Add(waitTime)}
+// newLease counts from the moment at which the message was asked for: a process that is
+// frozen between the question and the look at the answer may find a loan that has ended.
+func newLease(ctx context.Context, renew func(context.Context) error, wait time.Duration, asked time.Time, alive func(time.Duration)) *lease {
+	l := &lease{renew: renew, alive: alive, wait: wait, confirmed: asked, until: time.Now().Add(waitTime)}
+	if asked.IsZero() {
+		l.confirmed = time.Now()
+	}
 	alive(waitTime)
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.done.Go(l.run)

@@ -39,6 +39,8 @@ type Meta struct {
 	Name   string // of the source object
 	ETag   string // of the source object
 	CRC32C string // base64; empty where it is not known before the bytes are
+	// TraceID is that of the trace of the attempt; empty of none.
+	TraceID string
 	// Statistics go along where that is wanted and they are known and complete.
 	Statistics *messages.Statistics
 }
@@ -108,10 +110,32 @@ type Delivery struct {
 	Data    []byte
 	// Deliveries counts from 1 how often the message was handed out.
 	Deliveries int
+	// Asked is when this worker asked for a message: the loan began then or later. Zero is
+	// when it is handled.
+	Asked time.Time
+	// Headers are those of the message, by their exact names. Anybody may have set them.
+	Headers map[string][]string
+	// Trace follows the work on the message; nil of nobody does, which costs nothing.
+	Trace Trace
 	// Renew extends the loan by the ack wait and returns when the broker has confirmed it.
 	Renew func(context.Context) error
 	// Settle ends the loan. After nil the broker has confirmed it.
 	Settle func(context.Context, Verdict) error
+}
+
+// A Trace follows the work on one delivery. It is called from any goroutine while the
+// work waits: it must be quick, and it cannot fail.
+type Trace interface {
+	// ID names the trace in the log, in the ledger and at the destination; empty where
+	// nobody would find it.
+	ID() string
+	// Within is the context in which the work is to be done.
+	Within(ctx context.Context) context.Context
+	// Tell is told of the events of the file, but for Progress.
+	Tell(e Event)
+	// End is told that the message was settled or left alone, and why the attempt
+	// failed if it did.
+	End(err error)
 }
 
 // An Act is what becomes of a message.

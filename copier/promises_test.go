@@ -429,6 +429,49 @@ func TestAHigherGenerationIsOrdered(t *testing.T) {
 	})
 }
 
+// TestAMendThatFailsIsOwed: v1 was committed late, over v2, which another worker had
+// recorded; and the copy of v2 that is to mend that fails. The message is gone by then.
+func TestAMendThatFailsIsOwed(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault verdict
+		at    string
+	}{
+		{"the destination is away", verdict{clean: true}, "put"},
+		{"the source is away", verdict{clean: true}, "open"},
+		{"the lease is lost, too", verdict{freeze: 2 * ackWait, clean: true}, "put"},
+		{"panics", verdict{clean: true, panics: true}, "put"},
+	} {
+		bubble(t, tt.name, func(t *testing.T, w *world) {
+			w.publish(w.write("a", body(10, 1)))
+			puts := 0
+			w.turn = func(_ *host, op string) verdict {
+				if op == "put" && puts == 0 {
+					puts++
+					copyOf(w, w.write("a", body(10, 2)))
+					return verdict{}
+				}
+				if op == tt.at && puts == 1 {
+					puts++
+					w.mu.Lock()
+					clear(w.queue)
+					w.mu.Unlock()
+					return tt.fault
+				}
+				return verdict{clean: op == "renew"}
+			}
+			w.tainted = true
+			w.run(time.Hour, w.host("one").copier())
+			if s := w.record(name("a")).Status; puts != 2 || s != messages.StatusDue && s != messages.StatusRetrying {
+				t.Errorf("%d puts; the record says %q", puts, s)
+			}
+			w.turn, w.tainted = fails(verdict{}), false
+			w.settle(w.host("two").copier())
+			w.converged(false)
+		})
+	}
+}
+
 func TestSameBytesUnderANewETag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -608,6 +651,30 @@ func TestOverwrittenSinceTheScan(t *testing.T) {
 			t.Errorf("commits %v, events %+v", w.commits, told())
 		}
 	})
+	for _, op := range []string{"open", "stat"} {
+		bubble(t, "done by now, and "+op+" fails", func(t *testing.T, w *world) {
+			w.putOnly = true
+			old := w.write("a", body(10, 1))
+			time.Sleep(time.Minute)
+			w.publish(w.write("a", body(12, 2)))
+			c := w.host("one").copier()
+			w.run(time.Hour, c)
+			w.publish(old) // by a scanner that had listed before
+			failed := 0
+			w.turn = func(_ *host, o string) verdict {
+				if o == op && failed < 2 {
+					failed++
+					return verdict{clean: true}
+				}
+				return verdict{}
+			}
+			w.run(time.Hour, c)
+			w.converged(false)
+			if failed != 2 || len(w.commits) != 1 || w.record(old.object.Name).Status != messages.StatusCopied {
+				t.Errorf("%d failures, commits %v, want one", failed, w.commits)
+			}
+		})
+	}
 	bubble(t, "too large by now", func(t *testing.T, w *world) {
 		w.publish(w.write("a", body(10, 1)))
 		w.write("a", body(40, 2))

@@ -104,6 +104,9 @@ type openUpload struct {
 	messages.Upload        // as last noted in the ledger,
 	revision        uint64 // at this revision
 	mayResume       bool   // by another attempt
+	// seen is set where not the answer to Complete but a look at the destination tells of
+	// the commit. It may be of an earlier one of the same version: then this upload is open.
+	seen bool
 
 	mu    sync.Mutex            // guards what follows, and the note while parts are sent
 	parts []Part                // with an etag where the destination has confirmed them
@@ -236,14 +239,16 @@ func (c *Copier) noteRevision(ctx context.Context, j *job, up *openUpload) uint6
 	return up.revision
 }
 
-// leaveUpload leaves the upload to the next attempt, with a note of all that stands.
-func (c *Copier) leaveUpload(ctx context.Context, j *job, up *openUpload) {
+// noteWhatStands leaves the upload to the next attempt, with a note of all that stands.
+// Its error is that the upload is another worker's.
+func (c *Copier) noteWhatStands(ctx context.Context, j *job, up *openUpload) error {
 	if up.stands() > len(up.Parts) && !up.full {
 		if err := c.noteProgress(ctx, j, up); err != nil {
-			return // it is another worker's
+			return err
 		}
 	}
 	j.log.Info("the upload is left to the next attempt", "sent", int64(len(up.Parts))*up.PartSize, "bytes", up.Size)
+	return nil
 }
 
 // keeps reports whether a failure says nothing against the bytes that were sent: then

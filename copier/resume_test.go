@@ -25,7 +25,7 @@ const part = 4 << 10
 func (h *host) large() *copier.Copier {
 	c := h.copier()
 	c.Chunk, c.Budget = part, copier.NewBudget(1, part)
-	c.SetLeastPart(part)
+	c.LeastPart = part
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.least = part
@@ -350,16 +350,86 @@ func TestALostLeaseKeepsTheUpload(t *testing.T) {
 			t.Errorf("opened at %v, want %v; commits %v", w.offsets, want, w.commits)
 		}
 	})
-	bubble(t, "for nobody", func(t *testing.T, w *world) {
+	for name, overwritten := range map[string]bool{"for nobody": false, "for nobody, who has done another version": true} {
+		bubble(t, name, func(t *testing.T, w *world) { keptForNobody(t, w, overwritten) })
+	}
+}
+
+func keptForNobody(t *testing.T, w *world, overwritten bool) {
+	w.publish(w.write("a", body(4*part+17, 1)))
+	one, two := w.host("one"), w.host("two")
+	frozen := false
+	w.turn = func(h *host, op string) (v verdict) {
+		switch {
+		case h == one && op == "renew":
+			v.clean = true
+		case h == one && op == "write" && !frozen: // the note, which none precedes when it arrives
+			frozen, v.freeze = true, 20*time.Minute
+		}
+		return v
+	}
+	overlap(t, one.large(), two.large(), func() {
+		if overwritten {
+			w.write("a", body(4*part+17, 2))
+		}
+	})
+	w.endedEach(2)
+}
+
+// overlap runs one worker and, a second later, another one beside it, until there is
+// nothing more to do.
+func overlap(t *testing.T, one, two *copier.Copier, between func()) {
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
+	defer cancel()
+	var running sync.WaitGroup
+	running.Go(func() { one.Run(ctx) })
+	time.Sleep(time.Second)
+	between()
+	running.Go(func() { two.Run(ctx) })
+	running.Wait()
+}
+
+// endedEach wants the one file copied once, by so many uploads, of which none is left.
+func (w *world) endedEach(uploads int) {
+	w.tb.Helper()
+	w.converged(false)
+	if _, ok := w.noted("a"); ok || len(w.commits) != 1 || w.count("create") != uploads {
+		w.tb.Errorf("noted %t, commits %v, %d uploads begun, want %d", ok, w.commits, w.count("create"), uploads)
+	}
+}
+
+// TestAnUploadThatIsLeftWhileAnotherCompletesIsEnded: who left it saw no record yet, and
+// who has completed his own is the last who has the message.
+func TestAnUploadThatIsLeftWhileAnotherCompletesIsEnded(t *testing.T) {
+	writes := 0
+	lateUpload(t, "create", 2, func(late bool, op string) (v verdict) {
+		if !late && op == "write" {
+			if writes++; writes == 2 { // that the upload is over
+				v.freeze = time.Minute
+			}
+		}
+		return v
+	})
+}
+
+// TestAnUploadOfWhoDiedIsEndedByWhoCameBack: both had the message, and the one who had
+// lost it records and acknowledges.
+func TestAnUploadOfWhoDiedIsEndedByWhoCameBack(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		w.putOnly = true
 		w.publish(w.write("a", body(4*part+17, 1)))
 		one, two := w.host("one"), w.host("two")
-		frozen := false
+		writes := 0
 		w.turn = func(h *host, op string) (v verdict) {
 			switch {
 			case h == one && op == "renew":
 				v.clean = true
-			case h == one && op == "write" && !frozen: // the note, which none precedes when it arrives
-				frozen, v.freeze = true, 20*time.Minute
+			case h == one && op == "write":
+				if writes++; writes == 2 { // that the upload is over
+					v.freeze = 310 * time.Second
+				}
+			case h == two && op == "complete":
+				v.clean, v.crash = true, true
 			}
 			return v
 		}
@@ -654,4 +724,67 @@ func crashes(t *rapid.T) {
 	if len(w.commits) > 1 && !w.putOnly {
 		t.Errorf("%d commits", len(w.commits))
 	}
+}
+
+// TestAWorkerThatLostItsMessageBeginsNoUpload: nobody would complete it.
+func TestAWorkerThatLostItsMessageBeginsNoUpload(t *testing.T) {
+	lateUpload(t, "open", 1, func(bool, string) verdict { return verdict{} })
+}
+
+// TestAnUploadLeftWhileTheLedgerWasAwayIsEnded: whether the file is done was not to be
+// learnt when the copy ended, and is asked once more where the note is taken.
+func TestAnUploadLeftWhileTheLedgerWasAwayIsEnded(t *testing.T) {
+	sent := false // and not noted since
+	lateUpload(t, "create", 2, func(late bool, op string) verdict {
+		if late && (op == "part" || op == "write") {
+			sent = op == "part"
+		}
+		return verdict{clean: late && op == "read" && sent}
+	})
+}
+
+// lateUpload freezes one worker at an operation until another has its message; also
+// decides about the other calls, of the late one and of the other. Nothing is left open.
+func lateUpload(t *testing.T, at string, uploads int, also func(late bool, op string) verdict) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		w.publish(w.write("a", body(4*part+17, 1)))
+		one, two := w.host("one"), w.host("two")
+		frozen := false
+		w.turn = func(h *host, op string) verdict {
+			switch {
+			case h == one && op == "renew":
+				return verdict{clean: true}
+			case h == one && op == at && !frozen:
+				frozen = true
+				return verdict{freeze: 310 * time.Second}
+			}
+			return also(h == one, op)
+		}
+		overlap(t, one.large(), two.large(), func() {})
+		w.endedEach(uploads)
+	})
+}
+
+// TestARepeatWhoseCommitFailsLeavesNoUpload: what stands of the first copy is what the
+// repeat was to bring, so that a look at the destination cannot tell that Complete failed.
+func TestARepeatWhoseCommitFailsLeavesNoUpload(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		v := w.write("a", body(3*part, 1))
+		r := copyOf(w, v)
+		r.Status, r.Generation = messages.StatusDue, 1
+		w.setRecord(r)
+		w.publish(v)
+		failed := false
+		w.turn = func(_ *host, op string) (v verdict) {
+			if op == "complete" && !failed {
+				failed, v.clean = true, true
+			}
+			return v
+		}
+		w.run(time.Hour, w.host("one").large())
+		w.converged(false)
+		if _, ok := w.noted("a"); ok || !failed || len(w.uploads) != 0 {
+			t.Errorf("noted %t, failed %t, %d uploads are open", ok, failed, len(w.uploads))
+		}
+	})
 }

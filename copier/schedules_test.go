@@ -135,3 +135,67 @@ func (w *world) repair(base string) {
 	w.seq++
 	w.ledger[key] = &entry{value: b, revision: uint64(w.seq), older: w.ledger[key]}
 }
+
+// TestALateCopyOfWhatIsRecordedIsNotOverlooked: a commit arrives late over a newer version
+// that nobody has recorded yet. The ledger has the older one, as if all were well.
+func TestALateCopyOfWhatIsRecordedIsNotOverlooked(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		w.publish(w.write("a", []byte("first")))
+		one, two := w.host("one"), w.host("two")
+		puts, writes := 0, 0
+		w.turn = func(h *host, op string) (v verdict) {
+			switch {
+			case h == one && op == "renew":
+				v.clean = true
+			case h == one && op == "put":
+				if puts++; puts == 1 {
+					v.freeze = ackWait + 16*time.Second
+				}
+			case h == two && op == "write":
+				if writes++; writes == 2 { // of the second version
+					v.freeze = 3 * time.Second
+				}
+			}
+			return v
+		}
+		overlap(t, one.copier(), two.copier(), func() {
+			time.AfterFunc(ackWait+10*time.Second, func() { w.publish(w.write("a", []byte("second"))) })
+		})
+		w.converged(false)
+		if puts != 1 || len(w.commits) != 4 {
+			t.Errorf("one has put %d times; the commits are %v", puts, w.commits)
+		}
+	})
+}
+
+// TestALateCopyForgetsNoRepeat: a commit arrives late, and a repeat was ordered and done
+// meanwhile. The ledger must not come to say that none was.
+func TestALateCopyForgetsNoRepeat(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		v := w.write("a", []byte("first"))
+		w.publish(v)
+		one, two := w.host("one"), w.host("two")
+		puts := 0
+		w.turn = func(h *host, op string) (v verdict) {
+			switch {
+			case h == one && op == "renew":
+				v.clean = true
+			case h == one && op == "put":
+				if puts++; puts == 1 {
+					v.freeze = ackWait + 30*time.Second
+				}
+			}
+			return v
+		}
+		overlap(t, one.copier(), two.copier(), func() {
+			time.AfterFunc(ackWait+10*time.Second, func() {
+				w.repair("a")
+				w.publish(v)
+			})
+		})
+		w.converged(false)
+		if r := w.record(name("a")); r.Generation != 1 || r.Worker != "one" {
+			t.Errorf("the record is of generation %d, by %s; want 1, by one, who was the last", r.Generation, r.Worker)
+		}
+	})
+}

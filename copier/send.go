@@ -116,7 +116,7 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 }
 
 func (c *Copier) meta(j *job, crc32c string) Meta {
-	return Meta{Name: j.object.Name, ETag: j.object.ETag, CRC32C: crc32c}
+	return Meta{Name: j.object.Name, ETag: j.object.ETag, CRC32C: crc32c, TraceID: j.traceID()}
 }
 
 // sendParts sends a large file as a multipart upload that completes only after
@@ -196,6 +196,7 @@ func (c *Copier) complete(j *job, in *intake, up *openUpload) (*messages.FileCop
 		if etag = c.confirm(j, crc); etag == "" {
 			return nil, err
 		}
+		up.seen = true
 	}
 	return c.receipt(j, etag, crc, verified, messages.HowCopied), nil
 }
@@ -214,7 +215,7 @@ func (c *Copier) confirm(j *job, crc32c string) (etag string) {
 // partSize is the chunk, or whole MiB above it where S3's number of parts asks
 // for more.
 func (c *Copier) partSize(size int64) int64 {
-	n := max(c.Chunk, cmp.Or(c.leastPart, minPart))
+	n := max(c.Chunk, cmp.Or(c.LeastPart, minPart))
 	if least := (size + maxParts - 1) / maxParts; least > n {
 		n = (least + 1<<20 - 1) >> 20 << 20
 	}

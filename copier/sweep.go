@@ -44,28 +44,30 @@ func (c *Copier) isIdle(ctx context.Context, report messages.Report, u messages.
 	if age < sweepAge || age >= uselessAge {
 		return age >= uselessAge, nil
 	}
-	r, err := c.recorded(ctx, messages.RecordKey(c.Route, report))
+	r, _, err := c.recorded(ctx, messages.RecordKey(c.Route, report))
 	return r.Status.Final() && r.Epoch == c.Epoch, err
 }
 
-// recorded is what the ledger says now; what cannot be read says nothing.
-func (c *Copier) recorded(ctx context.Context, key string) (r messages.Record, err error) {
-	raw, _, err := c.Ledger.Read(ctx, key)
+// recorded is what the ledger says now, at a revision; what cannot be read says nothing.
+func (c *Copier) recorded(ctx context.Context, key string) (r messages.Record, revision uint64, err error) {
+	raw, revision, err := c.Ledger.Read(ctx, key)
 	if err != nil || raw == nil {
-		return r, err
+		return r, revision, err
 	}
 	if r, err = messages.DecodeRecord(raw); err != nil {
-		return messages.Record{}, nil
+		return messages.Record{}, revision, nil
 	}
-	return r, nil
+	return r, revision, nil
 }
 
 // isDoneByAnother reports whether a worker that has lost its lease need not leave
-// anything to the next one.
+// anything to the next one: the file is done, or somebody who had the message since has
+// done the version that he found, and nobody comes for this one.
 func (c *Copier) isDoneByAnother(ctx context.Context, j *job) bool {
 	if j.lease.fresh() == nil {
 		return false
 	}
-	r, err := c.recorded(ctx, j.recordID)
-	return err == nil && r.Done(j.object, c.Epoch)
+	r, revision, err := c.recorded(ctx, j.recordID)
+	final := r.Status.Final() && r.Epoch == c.Epoch
+	return err == nil && final && (r.Object.SameVersion(j.object) || revision != j.revision)
 }

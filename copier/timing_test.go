@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"oracle-focus-agent/copier"
@@ -211,6 +212,51 @@ func TestZombie(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A sleeper is a queue to a process that is frozen while the answer to its first
+// question is on its way.
+type sleeper struct {
+	copier.Queue
+	takes time.Duration
+}
+
+func (q *sleeper) Next(ctx context.Context, backfill bool) (*copier.Delivery, error) {
+	asked := time.Now()
+	d, err := q.Queue.Next(ctx, backfill)
+	if d != nil {
+		d.Asked = asked
+		time.Sleep(q.takes)
+		q.takes = 0
+	}
+	return d, err
+}
+
+// TestALoanThatHasEndedBeforeItIsLookedAt: the broker confirms a renewal by the former
+// holder, so that only the time of the question tells that another worker is at the file.
+func TestALoanThatHasEndedBeforeItIsLookedAt(t *testing.T) {
+	for _, size := range []int{10, 40} {
+		bubble(t, fmt.Sprint(size), func(t *testing.T, w *world) {
+			w.gullible = true
+			w.publish(w.write("a", body(size, 1)))
+			one, two := w.host("one").copier(), w.host("two").copier()
+			one.Queue = &sleeper{one.Queue, ackWait + time.Minute}
+			w.turn = func(h *host, op string) (v verdict) {
+				switch {
+				case h.name == "two" && op == "next":
+					v.freeze = time.Second // the first is the first
+				case h.name == "two" && op == "open":
+					v.freeze = 2 * time.Minute // the first wakes meanwhile
+				}
+				return v
+			}
+			w.run(time.Hour, one, two)
+			w.converged(false)
+			if len(w.commits) != 1 || len(w.settled) != 1 {
+				t.Errorf("commits %v, settled %+v, want one by the second worker", w.commits, w.settled)
+			}
+		})
 	}
 }
 
@@ -642,6 +688,40 @@ func TestTheQueueIsAskedAgainWithoutHaste(t *testing.T) {
 		w.run(time.Minute, w.host("one").copier())
 		if n := w.count("next"); n < 30 || n > 45 {
 			t.Errorf("the queue was asked %d times in a minute, want about each 2 s", n)
+		}
+	})
+}
+
+// TestALateFailureTakesNothingAway: who froze while he recorded a failure does not hand the
+// message back that another worker has by then.
+func TestALateFailureTakesNothingAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.publish(w.write("a", body(10, 1)))
+		slow, quick := w.host("slow"), w.host("quick")
+		w.turn = func(h *host, op string) verdict {
+			switch {
+			case op == "renew" || op == "next":
+				return verdict{clean: op == "renew" && h == slow}
+			case h == slow && op == "open":
+				return verdict{clean: true}
+			case h == slow && op == "write":
+				return verdict{freeze: 6 * time.Minute}
+			case h == quick && op == "put":
+				return verdict{freeze: 3 * time.Minute}
+			}
+			return verdict{}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { slow.copier().Run(ctx) })
+		time.Sleep(time.Minute)
+		running.Go(func() { quick.copier().Run(ctx) })
+		time.Sleep(20 * time.Minute)
+		cancel()
+		running.Wait()
+		if len(w.settled) != 1 || w.settled[0].Act != copier.Ack {
+			t.Errorf("settled as %+v, want one ack", w.settled)
 		}
 	})
 }

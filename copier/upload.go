@@ -163,6 +163,9 @@ func (c *Copier) beginUpload(j *job) (*openUpload, error) {
 	if u, err = c.abortAll(j.ctx, j.log, u); err != nil {
 		return nil, err
 	}
+	if err := j.fresh(); err != nil { // nobody would complete it
+		return nil, err
+	}
 	id, err := c.Uploads.Create(j.ctx, j.report.Key, c.meta(j, j.object.CRC32C))
 	if err != nil {
 		return nil, err
@@ -199,13 +202,16 @@ func (c *Copier) endUpload(j *job, up *openUpload, completed bool, failure error
 		failure = cause
 	}
 	switch {
-	case completed:
+	case completed && !up.seen:
 		u := up.Upload
 		u.ID = ""
 		return c.writeUpload(ctx, j.object.Name, u, c.noteRevision(ctx, j, up))
-	case up.stands() > 0 && keeps(failure) && !c.isDoneByAnother(ctx, j):
-		c.leaveUpload(ctx, j, up)
-		return nil
+	case !completed && up.stands() > 0 && keeps(failure):
+		// The note comes before the question: where it was taken, the ledger answers, and
+		// nothing is left behind only because it was away a moment ago.
+		if c.noteWhatStands(ctx, j, up) != nil || !c.isDoneByAnother(ctx, j) {
+			return nil
+		}
 	}
 	err := c.abandon(ctx, j.log, j.object.Name, up.Upload, c.noteRevision(ctx, j, up))
 	if err != nil {

@@ -60,7 +60,7 @@ const SchemaKey = "oracle-focus-agent-schema"
 
 // AssetSchema is the version of the definitions below. An asset with a lower
 // number is upgraded by setup.
-const AssetSchema = 2
+const AssetSchema = 3
 
 // markerTTL is for readers that look at changes: after it nothing of an erased
 // value is left, so that the ledger does not grow with what it forgets.

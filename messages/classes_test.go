@@ -14,7 +14,8 @@ import (
 )
 
 // Each class that errors.go declares is listed and explained, and the table of the
-// documentation says the same.
+// documentation says the same: meaning, rule of trying again, whether it stops a side, exit
+// code, remedy. internal/cli holds the exit codes against what sync ends with.
 func TestEveryClassIsExplained(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, 0)
 	if err != nil {
@@ -43,8 +44,22 @@ func TestEveryClassIsExplained(t *testing.T) {
 	lines := strings.Split(link.ReplaceAllString(string(page), "$1"), "\n")
 	for _, c := range messages.Classes() {
 		e := c.Explain()
-		if row := "| `" + string(c) + "` | " + e.Meaning + " | " + e.Does + " | " + e.Remedy + " |"; !slices.Contains(lines, row) {
+		side, exit := "no", "1"
+		if c.OfSide() {
+			side = "yes"
+		}
+		switch {
+		case c.Credentials():
+			exit = "3"
+		case c == messages.Gone: // nobody's failure
+			exit = "0"
+		}
+		row := "| " + strings.Join([]string{"`" + string(c) + "`", e.Meaning, e.Does, side, exit, e.Remedy}, " | ") + " |"
+		if !slices.Contains(lines, row) {
 			t.Errorf("docs/troubleshooting.md lacks the row\n%s", row)
+		}
+		if e.Meaning == "" || e.Does == "" || e.Remedy == "" {
+			t.Errorf("%s is explained by half: %+v", c, e)
 		}
 	}
 	if messages.Class("new").Explain() != messages.Unknown.Explain() {

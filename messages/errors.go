@@ -100,6 +100,18 @@ type Fault struct {
 	Err        error
 }
 
+// MaxPause bounds the pause that a side can ask for.
+const MaxPause = 5 * time.Minute
+
+// PauseOf is the pause that a side asked for with err, [MaxPause] at most; zero where it
+// named none.
+func PauseOf(err error) time.Duration {
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return min(f.RetryAfter, MaxPause)
+	}
+	return 0
+}
+
 func (f *Fault) Error() string {
 	var b strings.Builder
 	if f.Op != "" {

@@ -86,6 +86,8 @@ func formats() []format {
 	failed.Status, failed.Copy, failed.Attempts, failed.Mismatches = messages.StatusFailed, nil, 3, 3
 	imported := done
 	imported.Copy = &messages.FileCopied{Key: copied().Key, Size: copied().Size, How: messages.HowImported, At: at(4), Seconds: 12.5}
+	traced := done
+	traced.TraceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 	due := done
 	due.Status, due.Generation, due.Worker, due.Trace = messages.StatusDue, 3, "", ""
 	upload := messages.Upload{
@@ -125,6 +127,7 @@ func formats() []format {
 		{"verification.v1.json", verification, verification.Encode, decoder(messages.DecodeVerification)},
 		{"discovered.v1.json", message, message.Encode, decoder(messages.DecodeDiscovered)},
 		{"record-copied.v1.json", done, done.Encode, record},
+		{"record-traced.v1.json", traced, traced.Encode, record},
 		{"record-retrying.v1.json", retrying, retrying.Encode, record},
 		{"record-failed.v1.json", failed, failed.Encode, record},
 		{"record-due.v1.json", due, due.Encode, record},

@@ -198,7 +198,9 @@ type Record struct {
 	Error       string    `json:"error,omitempty"`
 	Worker      string    `json:"worker,omitempty"`
 	Trace       string    `json:"trace,omitempty"`
-	At          time.Time `json:"at"`
+	// TraceID is that of the OpenTelemetry trace of the attempt, where one was kept.
+	TraceID string    `json:"trace_id,omitempty"`
+	At      time.Time `json:"at"`
 }
 
 // Done reports whether the ledger needs nothing more for version o in epoch.

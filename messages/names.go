@@ -144,5 +144,12 @@ func MarksKey(route string) string { return route + ".scan" }
 // IdentityKey is the ledger key of the identity of a route.
 func IdentityKey(route string) string { return route + ".meta" }
 
+// LimitPrefix is what the ledger keys of the leases begin with by which the workers of a
+// route share its limits, without the last dot.
+func LimitPrefix(route string) string { return route + ".limit" }
+
+// LimitKey is the ledger key of the lease of a worker.
+func LimitKey(route, worker string) string { return LimitPrefix(route) + "." + EncodeToken(worker) }
+
 // UploadKey is the ledger key of the multipart upload of a file.
 func UploadKey(route, name string) string { return route + ".upload." + EncodeToken(name) }

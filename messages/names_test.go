@@ -303,6 +303,7 @@ func TestParseRecordKeyKnowsItsOwn(t *testing.T) {
 	}
 	for _, k := range []string{
 		messages.MarksKey("main"), messages.IdentityKey("main"), messages.UploadKey("main", "x"), messages.UploadKey("main", "a.b.c"),
+		messages.LimitKey("main", "host.example.com/2024"),
 		"main.2024.02.30.a", "main.2024.2.3.a", "ma in.2024.02.03.a", "main.2024.02.03.a.b", "main.2024.02.03.a b", "",
 	} {
 		if _, _, _, ok := messages.ParseRecordKey(k); ok {

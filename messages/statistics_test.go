@@ -46,8 +46,8 @@ func TestGoldenStatistics(t *testing.T) {
 	}
 }
 
-// TestTheVersionBeforeReadsWhatThisOneWrites: to a reader that knows of no statistics,
-// a record that has them says the same as one without.
+// TestTheVersionBeforeReadsWhatThisOneWrites: to a reader that knows of no statistics
+// and of no traces, a record that has them says the same as one without.
 func TestTheVersionBeforeReadsWhatThisOneWrites(t *testing.T) {
 	type copy struct {
 		Key, ETag, CRC32C, MD5, Verified, How string
@@ -63,8 +63,8 @@ func TestTheVersionBeforeReadsWhatThisOneWrites(t *testing.T) {
 		Worker, Trace             string
 		At                        time.Time
 	}
-	var with, without record
-	for file, r := range map[string]*record{"record-counted.v1.json": &with, "record-copied.v1.json": &without} {
+	var with, traced, without record
+	for file, r := range map[string]*record{"record-counted.v1.json": &with, "record-traced.v1.json": &traced, "record-copied.v1.json": &without} {
 		b, err := os.ReadFile(filepath.Join("testdata", file))
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestTheVersionBeforeReadsWhatThisOneWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if with.Copy == nil || with.Copy.Key == "" || !reflect.DeepEqual(with, without) {
-		t.Errorf("the version before reads\n%+v, %+v, want\n%+v, %+v", with, with.Copy, without, without.Copy)
+	if with.Copy == nil || with.Copy.Key == "" || !reflect.DeepEqual(with, without) || !reflect.DeepEqual(traced, without) {
+		t.Errorf("the version before reads\n%+v, %+v,\n%+v, want\n%+v, %+v", with, with.Copy, traced, without, without.Copy)
 	}
 }

@@ -30,7 +30,7 @@ func (s *Scanner) Backfill(ctx context.Context, r messages.Range, all bool) (Sta
 	if !r.Valid() {
 		return st, fmt.Errorf("%q to %q is no range of days", r.From, r.To)
 	}
-	log := s.Log.With("scan", st.Scan)
+	ctx, log, end := s.follow(ctx, "backfill", s.Log.With("scan", st.Scan))
 	log.Info("backfill started", "from", r.From, "to", r.To, "all", all)
 	err := s.extend(ctx, r)
 	if err == nil {
@@ -44,6 +44,7 @@ func (s *Scanner) Backfill(ctx context.Context, r messages.Range, all bool) (Sta
 		s.violated(messages.NewerSchema)
 	}
 	st.Seconds = time.Since(started).Seconds()
+	end(st, err)
 	return st, err
 }
 

@@ -3,6 +3,7 @@ package scanner_test
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"oracle-focus-agent/messages"
@@ -45,4 +46,27 @@ func TestWhatMustNeverHappenIsTold(t *testing.T) {
 			t.Errorf("%s: told %v, want %v (%v)", c.name, *told, c.want, err)
 		}
 	}
+}
+
+// TestAScannerThatWasFrozenTellsOfNoFuture: marks that another one wrote meanwhile are of
+// the past when it reads them.
+func TestAScannerThatWasFrozenTellsOfNoFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := five(t)
+		w.turn = func(op string) verdict {
+			if op == "read" {
+				time.Sleep(6 * time.Minute)
+				w.setMarks(messages.Marks{Since: today().Add(-35), Scanned: time.Now().UTC(), Swept: time.Now().UTC()})
+			}
+			return works
+		}
+		s := w.scanner()
+		told := violations(s)
+		if _, err := s.Scan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(*told) > 0 {
+			t.Errorf("told %v, want nothing", *told)
+		}
+	})
 }

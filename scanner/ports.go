@@ -7,7 +7,7 @@ import (
 	"oracle-focus-agent/messages"
 )
 
-// A Lister enumerates the source.
+// A Lister enumerates the source. Of a large source several listings are under way at once.
 type Lister interface {
 	// List yields the objects below the route's prefix whose names are not less
 	// than from, in the order of their names. An error ends it: a listing that
@@ -15,7 +15,7 @@ type Lister interface {
 	List(ctx context.Context, from string) iter.Seq2[messages.Object, error]
 }
 
-// A Ledger knows what was copied.
+// A Ledger knows what was copied. Of a large source several days are read at once.
 type Ledger interface {
 	// Day returns the records of one report day by file name, or an error: never
 	// a part of them.

@@ -182,12 +182,15 @@ func (f *flood) object(d messages.Day, base string) messages.Object {
 	return messages.Object{Name: prefix + d.Folder() + base, ETag: base, Size: 999, MD5: "1B2M2Y8AsgTpgAmY7PhCfg=="}
 }
 
-func (f *flood) List(context.Context, string) iter.Seq2[messages.Object, error] {
+func (f *flood) List(_ context.Context, from string) iter.Seq2[messages.Object, error] {
 	return func(yield func(messages.Object, error) bool) {
 		for d := range f.days {
 			day := f.first.Add(d)
+			if prefix+day.Add(1).Folder() <= from {
+				continue
+			}
 			for _, base := range f.bases {
-				if !yield(f.object(day, base), nil) {
+				if o := f.object(day, base); o.Name >= from && !yield(o, nil) {
 					return
 				}
 			}
@@ -197,10 +200,7 @@ func (f *flood) List(context.Context, string) iter.Seq2[messages.Object, error] 
 
 func (f *flood) Day(_ context.Context, d messages.Day) (map[string]messages.Record, error) {
 	if d[8:] == "01" {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		f.peak = max(f.peak, m.HeapAlloc)
+		f.measure()
 	}
 	out := make(map[string]messages.Record, len(f.bases))
 	for i, base := range f.bases {
@@ -209,6 +209,15 @@ func (f *flood) Day(_ context.Context, d messages.Day) (map[string]messages.Reco
 		}
 	}
 	return out, nil
+}
+
+func (f *flood) measure() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	f.peak = max(f.peak, m.HeapAlloc)
 }
 
 func (f *flood) Publish(context.Context, messages.Lane, messages.FileDiscovered) (bool, error) {

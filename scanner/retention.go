@@ -19,12 +19,12 @@ type kept struct {
 // leave ends a day: of its records, those that are old enough and whose files were
 // not listed are looked at after the sweep.
 func (p *pass) leave() {
-	if p.day == "" || !p.forgets() {
+	if p.sheet == nil || !p.forgets() {
 		return
 	}
-	p.listed[p.day] = true
-	for basename, r := range p.records {
-		p.outlived(p.day, basename, r)
+	p.listed[p.sheet.day] = true
+	for basename, r := range p.sheet.records {
+		p.outlived(p.sheet.day, basename, r)
 	}
 }
 
@@ -86,11 +86,11 @@ func (p *pass) unlistedDay(ctx context.Context, d messages.Day) error {
 	if p.listed[d] {
 		return nil
 	}
-	records, err := p.Ledger.Day(ctx, d)
+	sh, err := p.read(ctx, d)
 	if err != nil {
-		return fmt.Errorf("read the ledger of %s: %w", d, err)
+		return err
 	}
-	for basename, r := range records {
+	for basename, r := range sh.records {
 		p.outlived(d, basename, r)
 	}
 	return nil

@@ -4,10 +4,21 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"oracle-focus-agent/messages"
 )
 
-// RetryAfter bounds the wait after a scan that failed.
-const RetryAfter = 30 * time.Second
+// retryAfter bounds the wait after a scan that failed, but for the pause that the source asks for.
+const retryAfter = 30 * time.Second
+
+// Rest is how long Run waits after a scan that ended with err, but for the jitter: the
+// interval, or after a failure 30 s at most, unless the source asked for a longer pause.
+func Rest(interval time.Duration, err error) time.Duration {
+	if err == nil {
+		return interval
+	}
+	return max(min(interval, retryAfter), messages.PauseOf(err))
+}
 
 // stepTime bounds what happens between two signs of life: the listing of one page
 // with its retries, the judgement of one object, and what Finished does. It is far
@@ -23,7 +34,8 @@ func (s *Scanner) alive(within time.Duration) {
 	}
 }
 
-// Run scans until ctx ends: at once, then each interval. A scan that fails is told to Finished and repeated after at most 30 s.
+// Run scans until ctx ends: at once, then each interval. A scan that fails is told to
+// Finished and repeated after at most 30 s, or after the pause that the source asks for.
 // It returns at once when ctx ends.
 func (s *Scanner) Run(ctx context.Context) {
 	defer s.alive(0)
@@ -40,18 +52,15 @@ func (s *Scanner) Run(ctx context.Context) {
 		if s.Finished != nil {
 			s.Finished(stats, err)
 		}
-		s.rest(ctx, err != nil)
+		s.rest(ctx, err)
 	}
 }
 
 // rest waits for the next scan, with a tenth of jitter so that many scanners do
 // not list at the same moment.
-func (s *Scanner) rest(ctx context.Context, failed bool) {
-	wait := s.Interval
-	if failed {
-		wait = min(wait, RetryAfter)
-	}
-	wait -= rand.N(wait/10 + 1)
+func (s *Scanner) rest(ctx context.Context, err error) {
+	wait := Rest(s.Interval, err)
+	wait = max(wait-rand.N(wait/10+1), messages.PauseOf(err))
 	s.alive(wait + restSlack)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -60,6 +60,9 @@ type Scanner struct {
 	// Alive is told by Run that it works or waits, and within what time it tells that
 	// again; 0 means that it has ended. Silence for longer means that it hangs. May be nil.
 	Alive func(within time.Duration)
+	// Trace follows each scan and backfill in the context that it returns; id names the
+	// trace in the log, empty where nobody would find it. Nil: nobody follows.
+	Trace func(ctx context.Context, what string) (_ context.Context, id string, end func(Stats, error))
 	Log   *slog.Logger
 }
 
@@ -186,12 +189,31 @@ func (s *Scanner) Scan(ctx context.Context) (Stats, error) {
 func (s *Scanner) scan(ctx context.Context) (Stats, error) {
 	started := time.Now()
 	st := Stats{Scan: id(8), Started: started.UTC(), Ineligible: map[messages.Reason]int{}}
-	log := s.Log.With("scan", st.Scan)
+	ctx, log, end := s.follow(ctx, "scan", s.Log.With("scan", st.Scan))
+	err := s.scanWindow(ctx, &st, log, started)
+	st.Seconds = time.Since(started).Seconds()
+	end(st, err)
+	return st, err
+}
+
+// follow begins the trace of a scan, and names it in the log.
+func (s *Scanner) follow(ctx context.Context, what string, log *slog.Logger) (context.Context, *slog.Logger, func(Stats, error)) {
+	if s.Trace == nil {
+		return ctx, log, func(Stats, error) {}
+	}
+	ctx, id, end := s.Trace(ctx, what)
+	if id != "" {
+		log = log.With("trace_id", id)
+	}
+	return ctx, log, end
+}
+
+func (s *Scanner) scanWindow(ctx context.Context, st *Stats, log *slog.Logger, started time.Time) error {
 	marks, revision, err := s.marks(ctx)
 	if err != nil {
-		return st, fmt.Errorf("read the scan marks: %w", err)
+		return fmt.Errorf("read the scan marks: %w", err)
 	}
-	if latest := started.Add(clockSlack); marks.Scanned.After(latest) || marks.Swept.After(latest) {
+	if latest := time.Now().Add(clockSlack); marks.Scanned.After(latest) || marks.Swept.After(latest) {
 		s.violated(messages.MarkInFuture)
 		log.Error("the scan marks are of a time to come; set the clocks of the scanners' hosts right", "scanned", marks.Scanned, "swept", marks.Swept)
 	}
@@ -201,7 +223,7 @@ func (s *Scanner) scan(ctx context.Context) (Stats, error) {
 	if marks.Since == "" && s.Since == "" {
 		log.Warn("history unknown before "+string(w.since)+"; set agent.since to take older reports too", "since", w.since)
 	}
-	p := pass{Scanner: s, stats: &st, log: log, window: w, started: started, listed: map[messages.Day]bool{}}
+	p := pass{Scanner: s, stats: st, log: log, window: w, started: started, listed: map[messages.Day]bool{}}
 	err = p.list(ctx)
 	if err == nil {
 		err = s.advance(ctx, marks, revision, w, started)
@@ -209,8 +231,7 @@ func (s *Scanner) scan(ctx context.Context) (Stats, error) {
 	if err == nil {
 		p.forget(ctx)
 	}
-	st.Seconds = time.Since(started).Seconds()
-	return st, err
+	return err
 }
 
 func (s *Scanner) violated(i messages.Invariant) {
@@ -276,11 +297,12 @@ type pass struct {
 	started time.Time
 	all     bool // order again what is done
 
-	day     messages.Day
-	records map[string]messages.Record // of day
-	count   Stats                      // of day
-	seen    map[string]bool            // files of day that were listed
-	listed  map[messages.Day]bool      // days of which something was listed
+	sheet   *sheet                // of the present day; nil before the first
+	count   Stats                 // of that day
+	seen    map[string]bool       // its files that were listed
+	entered int                   // days
+	taken   int                   // objects
+	listed  map[messages.Day]bool // days of which something was listed
 	old     []kept
 	quiet   int   // done files of days with nothing new
 	lost    int   // publishes that failed, in a row
@@ -288,16 +310,13 @@ type pass struct {
 }
 
 func (p *pass) list(ctx context.Context) error {
-	listed := 0
 	for _, days := range p.window.stretches() {
 		if p.lost == maxPublishFailures {
 			break
 		}
-		n, err := p.listDays(ctx, days)
-		if err != nil {
+		if err := p.listDays(ctx, days); err != nil {
 			return err
 		}
-		listed += n
 	}
 	p.logDay()
 	p.leave()
@@ -307,30 +326,41 @@ func (p *pass) list(ctx context.Context) error {
 	if p.err != nil {
 		return fmt.Errorf("publish: %w", p.err)
 	}
-	return cmp.Or(ctx.Err(), p.proven(listed))
+	return cmp.Or(ctx.Err(), p.proven(p.taken))
 }
 
-// listDays lists some days, or all from a day on where their end is empty.
-func (p *pass) listDays(ctx context.Context, days messages.Range) (listed int, err error) {
+// listDays lists some days, or all from a day on where their end is empty. One page is
+// listed and judged object by object; where more follow, several days are listed at once.
+func (p *pass) listDays(ctx context.Context, days messages.Range) error {
+	taken, entered := p.taken, p.entered
+	end := "" // first name that is not of days
+	if days.To != "" {
+		end = p.Rules.Prefix + days.To.Add(1).Folder()
+	}
+	more := "" // the last name of a page that does not end the listing
 	for o, err := range p.Lister.List(ctx, p.Rules.Prefix+days.From.Folder()) {
 		if err != nil {
-			return listed, fmt.Errorf("list the source: %w", err)
+			return fmt.Errorf("list the source: %w", err)
 		}
-		if days.To != "" && o.Name >= p.Rules.Prefix+days.To.Add(1).Folder() {
-			break
+		if end != "" && o.Name >= end {
+			return nil
 		}
-		out, err := p.judge(ctx, o)
+		f, err := p.look(ctx, o, p.sheet)
 		if err != nil {
-			return listed, err
+			return err
 		}
-		p.tally(out)
-		p.alive(stepTime)
-		listed++
-		if p.lost == maxPublishFailures {
+		if p.take(ctx, f); p.lost == maxPublishFailures {
+			return nil
+		}
+		if p.taken-taken >= alone && p.entered > entered {
+			more = o.Name
 			break
 		}
 	}
-	return listed, nil
+	if more == "" {
+		return nil
+	}
+	return p.listAhead(ctx, more, days, func() int { return max(1, (p.taken-taken)/(p.entered-entered)) })
 }
 
 // proven is an error where an object was listed and nothing was found of it: then
@@ -343,21 +373,64 @@ func (p *pass) proven(listed int) error {
 	return fmt.Errorf("%d objects were listed, but the findings are of others: %+v; report this as a fault of the program", listed, *p.stats)
 }
 
-// judge finds what is to be done about o and does it. Its error ends the scan.
-func (p *pass) judge(ctx context.Context, o messages.Object) (Outcome, error) {
-	out := Outcome{Object: o, Lane: messages.Live}
-	r, err := p.Rules.Report(o)
+// A sheet is what the ledger holds of one day, by file name.
+type sheet struct {
+	day     messages.Day
+	records map[string]messages.Record
+}
+
+// A found is an object of the listing.
+type found struct {
+	object messages.Object
+	report messages.Report
+	err    error  // of the rules: it is no report
+	sheet  *sheet // of its day; nil where it is no report
+}
+
+// look applies the rules to o, and reads the sheet of its day where that is not at.
+func (s *Scanner) look(ctx context.Context, o messages.Object, at *sheet) (found, error) {
+	r, err := s.Rules.Report(o)
 	if err != nil {
-		out.Finding, out.Err = Ineligible, err
-		if bad, ok := errors.AsType[*messages.Ineligible](err); ok && bad.Reason == messages.TooLarge {
+		return found{object: o, err: err}, nil
+	}
+	if at == nil || at.day != r.Day {
+		if at, err = s.read(ctx, r.Day); err != nil {
+			return found{}, err
+		}
+	}
+	return found{object: o, report: r, sheet: at}, nil
+}
+
+func (s *Scanner) read(ctx context.Context, d messages.Day) (*sheet, error) {
+	records, err := s.Ledger.Day(ctx, d)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of %s: %w", d, err)
+	}
+	return &sheet{d, records}, nil
+}
+
+// take judges and counts f.
+func (p *pass) take(ctx context.Context, f found) {
+	if f.sheet != nil && f.sheet != p.sheet {
+		p.enter(f.sheet)
+	}
+	p.tally(p.judge(ctx, f))
+	p.alive(stepTime)
+	p.taken++
+}
+
+// judge finds what is to be done about f and does it.
+func (p *pass) judge(ctx context.Context, f found) Outcome {
+	o, r := f.object, f.report
+	out := Outcome{Object: o, Lane: messages.Live}
+	if f.err != nil {
+		out.Finding, out.Err = Ineligible, f.err
+		if bad, ok := errors.AsType[*messages.Ineligible](f.err); ok && bad.Reason == messages.TooLarge {
 			out.Finding = Failed
 		}
-		return out, nil
+		return out
 	}
-	if err := p.enter(ctx, r.Day); err != nil {
-		return out, err
-	}
-	out.Report, out.Record = r, p.records[r.Basename]
+	out.Report, out.Record = r, f.sheet.records[r.Basename]
 	if p.forgets() {
 		p.seen[r.Basename] = true
 	}
@@ -369,7 +442,7 @@ func (p *pass) judge(ctx context.Context, o messages.Object) (Outcome, error) {
 	case done && p.again(out.Record):
 		due, err := p.Order(ctx, o, r)
 		if err != nil {
-			return p.unqueued(out, err), nil
+			return p.unqueued(out, err)
 		}
 		generation = due.Generation
 	case done:
@@ -377,9 +450,9 @@ func (p *pass) judge(ctx context.Context, o messages.Object) (Outcome, error) {
 		if out.Record.Status == messages.StatusFailed {
 			out.Finding, out.Err = Failed, &messages.Fault{Class: out.Record.Class, Op: "dead letter", Err: errors.New(out.Record.Error)}
 		}
-		return out, nil
+		return out
 	}
-	return p.publish(ctx, out, generation), nil
+	return p.publish(ctx, out, generation)
 }
 
 func (p *pass) publish(ctx context.Context, out Outcome, generation int) Outcome {
@@ -407,19 +480,12 @@ func (p *pass) unqueued(out Outcome, err error) Outcome {
 	return out
 }
 
-// enter loads the records of a day when the listing comes to it.
-func (p *pass) enter(ctx context.Context, d messages.Day) error {
-	if p.day == d {
-		return nil
-	}
+// enter ends the day before, and begins that of sh.
+func (p *pass) enter(sh *sheet) {
 	p.logDay()
 	p.leave()
-	records, err := p.Ledger.Day(ctx, d)
-	if err != nil {
-		return fmt.Errorf("read the ledger of %s: %w", d, err)
-	}
-	p.day, p.records, p.count, p.seen = d, records, Stats{}, map[string]bool{}
-	return nil
+	p.sheet, p.count, p.seen = sh, Stats{}, map[string]bool{}
+	p.entered++
 }
 
 func (p *pass) tally(out Outcome) {
@@ -486,10 +552,10 @@ func (p *pass) logOutcome(out Outcome) {
 // logDay tells of a day in which something is new; the rest are counted together.
 func (p *pass) logDay() {
 	switch {
-	case p.day == "":
+	case p.sheet == nil:
 	case p.count.Published+p.count.Failed > 0:
-		p.log.Info("discovered "+fmt.Sprint(p.count.Discovered)+" files for "+string(p.day),
-			"day", p.day, "new", p.count.Published, "queued", p.count.Queued, "skipped", p.count.Done, "failed", p.count.Failed)
+		p.log.Info("discovered "+fmt.Sprint(p.count.Discovered)+" files for "+string(p.sheet.day),
+			"day", p.sheet.day, "new", p.count.Published, "queued", p.count.Queued, "skipped", p.count.Done, "failed", p.count.Failed)
 	default:
 		p.quiet += p.count.Done
 	}

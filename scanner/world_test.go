@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,12 +69,9 @@ func newWorld(tb testing.TB) *world {
 
 // fail makes the n-th call (from 1) of op fail.
 func (w *world) fail(op string, n int, v verdict) {
-	seen := 0
+	var seen atomic.Int64
 	w.turn = func(o string) verdict {
-		if o == op {
-			seen++
-		}
-		if o == op && seen == n {
+		if o == op && seen.Add(1) == int64(n) {
 			return v
 		}
 		return works

@@ -116,7 +116,11 @@ type Queue struct {
 	Backfill    uint64 `json:"backfill"`
 	InFlight    int    `json:"in_flight"`
 	DeadLetters uint64 `json:"dead_letters"`
-	Error       string `json:"error,omitempty"`
+	// Leader is the server of a cluster that keeps the queue, and Lagging are those of
+	// its replicas that are away or behind.
+	Leader  string   `json:"leader,omitempty"`
+	Lagging []string `json:"lagging,omitempty"`
+	Error   string   `json:"error,omitempty"`
 }
 
 // A Transfer is one file on its way or at its end.

@@ -53,24 +53,17 @@ func (a *app) alertsTest(ctx context.Context, asJSON bool) error {
 	if !cfg.Alerts.Tells() {
 		return &coded{exitConfig, errors.New("there is nobody to tell; set alerts.webhook_url, slack_url, teams_url or alerts.email, such as by FOCUS_ALERTS_WEBHOOK_URL, or by a file that holds it and that FOCUS_ALERTS_WEBHOOK_URL_FILE names")}
 	}
-	n, err := newNotifier(cfg, "test", nil, quietLog())
-	if err != nil {
-		return err
-	}
-	defer n.Close()
-	tried, code := []triedChannel{}, exitOK
-	for _, k := range n.Channels() {
-		answer, err := n.Test(ctx, k)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
+	code := exitOK
+	tried, err := tryAlerts(ctx, cfg, func(c triedChannel) {
+		if c.Error != "" {
 			code = exitError
 		}
-		tried = append(tried, triedChannel{k, answer.Host, answer.Status, answer.Text, errText(err)})
 		if !asJSON {
-			tried[len(tried)-1].print(a)
+			c.print(a)
 		}
+	})
+	if err != nil {
+		return err
 	}
 	if asJSON {
 		if err := a.printJSON(tried); err != nil {
@@ -78,6 +71,26 @@ func (a *app) alertsTest(ctx context.Context, asJSON bool) error {
 		}
 	}
 	return quietly(code)
+}
+
+// tryAlerts sends a test message by every channel, and tells of each how that went.
+func tryAlerts(ctx context.Context, cfg *config.Config, told func(triedChannel)) ([]triedChannel, error) {
+	n, err := newNotifier(cfg, "test", nil, quietLog())
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	tried := []triedChannel{}
+	for _, k := range n.Channels() {
+		answer, err := n.Test(ctx, k)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		c := triedChannel{k, answer.Host, answer.Status, answer.Text, errText(err)}
+		tried = append(tried, c)
+		told(c)
+	}
+	return tried, nil
 }
 
 func (c triedChannel) print(a *app) {

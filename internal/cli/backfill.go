@@ -32,6 +32,8 @@ type backfillRequest struct {
 	NoWait  bool           `json:"no_wait,omitempty"`
 	Timeout time.Duration  `json:"timeout,omitempty"`
 	By      string         `json:"by"`
+	// Reason is in the words of the operator, where there are some.
+	Reason string `json:"reason,omitempty"`
 	// Files is how many files the operator was shown.
 	Files    int               `json:"files"`
 	Identity messages.Identity `json:"identity"`
@@ -132,7 +134,7 @@ func (a *app) backfill(ctx context.Context, o backfillOptions) error {
 	}
 	request.Files = p.Files
 	var answer backfillAnswer
-	watched := a.watchQueue(ctx, cfg, o)
+	watched := a.watchQueue(cfg, o, p.Files)
 	err = agent.Ask(ctx, cfg.State.Dir, "/v1/backfill", request, &answer)
 	watched()
 	if err != nil {
@@ -155,30 +157,22 @@ func (a *app) agree(ctx context.Context, o backfillOptions, p *preview) (goOn bo
 	return true, a.confirm(ctx, o.yes, fmt.Sprintf("Copy %s, %s, and be responsible for %s from now on?", counted(p.Files, "file"), humanize.IBytes(uint64(p.Bytes)), o.days))
 }
 
-// watchQueue tells now and then how much is left, while an agent works.
-func (a *app) watchQueue(ctx context.Context, cfg *config.Config, o backfillOptions) (end func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	if a.quiet || o.json || o.waitNot {
-		return cancel
+// watchQueue shows how much of a number of files is left, while an agent works.
+func (a *app) watchQueue(cfg *config.Config, o backfillOptions, files int) (end func()) {
+	if o.json || o.waitNot {
+		return func() {}
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(lineEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			var s agent.Status
-			if err := askQuickly(ctx, cfg, "/v1/status", struct{}{}, &s); err == nil && ctx.Err() == nil {
-				fmt.Fprintf(a.env.Stderr, "progress: %d wait in the backfill lane, %d in flight; %d transferred since the start of the agent\n", s.Queue.Backfill, len(s.InFlight), s.Totals.Transferred)
-			}
+	begun, done := false, int64(0)
+	return a.watch(int64(files), func(ctx context.Context) (int64, string) {
+		var s agent.Status
+		if err := askQuickly(ctx, cfg, "/v1/status", struct{}{}, &s); err != nil {
+			return done, ""
 		}
-	}()
-	return func() { cancel(); <-done }
+		if begun = begun || s.Queue.Backfill > 0; begun { // before it is queued, none waits either
+			done = max(done, int64(files)-int64(s.Queue.Backfill)-int64(s.Queue.InFlight))
+		}
+		return done, fmt.Sprintf("%d wait in the backfill lane, %d in flight; %d transferred since the start of the agent", s.Queue.Backfill, len(s.InFlight), s.Totals.Transferred)
+	})
 }
 
 func (a *app) backfillAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, o backfillOptions, request backfillRequest) error {
@@ -260,7 +254,7 @@ func (b backfillRequest) action() messages.Action {
 	if b.All {
 		what = "all"
 	}
-	return messages.Action{Action: "backfill", By: b.By, Detail: b.Days.String() + ", " + what, Count: b.Files}
+	return messages.Action{Action: "backfill", By: b.By, Reason: b.Reason, Detail: b.Days.String() + ", " + what, Count: b.Files}
 }
 
 // backfillSync is a sync over the days of a request instead of a scan.
@@ -296,7 +290,7 @@ func (r *route) preview(ctx context.Context, b backfillRequest) (*preview, error
 // publisher and marks that change nothing.
 func previewOf(ctx context.Context, s scanner.Scanner, b backfillRequest, slots int) (*preview, error) {
 	p := newPreview(b, slots)
-	s.Publisher, s.Marks, s.Observe, s.Log, s.Forgetter = nothing{}, readOnly{s.Marks}, p.add, quietLog(), nil
+	s.Publisher, s.Marks, s.Observe, s.Log, s.Forgetter, s.Trace = nothing{}, readOnly{s.Marks}, p.add, quietLog(), nil, nil
 	if _, err := s.Backfill(ctx, b.Days, b.All); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oracle-focus-agent/internal/failpoint"
 	"oracle-focus-agent/internal/logging"
 )
 
@@ -36,18 +37,22 @@ func Main(role ...string) {
 	go func() {
 		// The first signal ends the work in order; the second ends the process at once.
 		<-signals
+		failpoint.Reach(failpoint.Signalled)
 		signal.Stop(signals)
 		cancel()
 	}()
-	os.Exit(Run(ctx, Env{
+	code := Run(ctx, Env{
 		Args: append(role, os.Args[1:]...), Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-	}))
+	})
+	failpoint.Reach(failpoint.Ending)
+	os.Exit(code)
 }
 
 // Run executes one command and returns its exit code.
 func Run(ctx context.Context, env Env) int {
 	a := &app{}
 	a.screen, _ = env.Stderr.(*os.File)
+	a.console, _ = env.Stdout.(*os.File)
 	// Names and the words of servers are of others: no output lets them drive a terminal.
 	env.Stdout, env.Stderr = logging.Visible(env.Stdout), logging.Visible(env.Stderr)
 	a.env = env
@@ -75,6 +80,10 @@ type app struct {
 	began  bool // a command was understood and does its work
 	// logFile is that of the logger; nil without one.
 	logFile *logging.File
+	// console is stdout, where it is a file. What is written to it directly has to be printable.
+	console *os.File
+	// listening takes where http.listen came to be; nil: nobody asks.
+	listening func(address string)
 }
 
 func (a *app) root() *cobra.Command {
@@ -101,7 +110,7 @@ for byte, and is visible only after its bytes were verified.
 		return err
 	}
 	root.AddCommand(a.startCommand(), a.stopCommand(), a.runCommand(), a.scannerCommand(), a.copierCommand(), a.syncCommand(), a.testCommand(), a.configCommand(),
-		a.statusCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.backfillCommand(), a.pauseCommand(), a.resumeCommand(), a.verifyCommand(), a.reportCommand(), a.auditCommand(), a.stateCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand(), a.supportBundleCommand(), a.manCommand())
+		a.statusCommand(), a.topCommand(), a.healthcheckCommand(), a.setupCommand(), a.failedCommand(), a.backfillCommand(), a.pauseCommand(), a.resumeCommand(), a.verifyCommand(), a.reportCommand(), a.auditCommand(), a.stateCommand(), a.alertsCommand(), a.demoCommand(), a.simulatorCommand(), a.versionCommand(), a.supportBundleCommand(), a.manCommand())
 	if err := help(root); err != nil {
 		panic(err) // unreachable: it is about flags that stand above
 	}

@@ -8,7 +8,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,7 +28,8 @@ func TestNoOtherExitCodes(t *testing.T) {
 	}
 	places := 0
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "internal/tools") {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "internal/tools") || strings.HasSuffix(path, "internal/bench/main.go") || // which is not shipped
+			strings.HasSuffix(path, "internal/failpoint/on.go") { // which kills, and is in no program that is built for anybody
 			return err
 		}
 		set := token.NewFileSet()
@@ -141,6 +145,28 @@ func TestWhoWaitsForTheEndOfThisProcess(t *testing.T) {
 		getenv := func(name string) string { value, _ := cutName(c.environ, name); return value }
 		if got := supervisor(getenv, c.pid, c.parent); got != c.want {
 			t.Errorf("%q, PID %d of %d: %q, want %q", c.environ, c.pid, c.parent, got, c.want)
+		}
+	}
+}
+
+// Each class of failure ends a sync with the exit code that the documentation tells.
+func TestEachClassHasItsExitCode(t *testing.T) {
+	page, err := os.ReadFile("../../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range messages.Classes() {
+		row := regexp.MustCompile("(?m)^\\| `" + string(c) + "` \\|.* \\| (\\d) \\| [^|]* \\|$").FindSubmatch(page)
+		if row == nil {
+			t.Errorf("docs/troubleshooting.md has no row of %s with an exit code", c)
+			continue
+		}
+		got := exitOf(agent.Summary{Failures: []agent.Failure{{Class: c}}}, nil)
+		if c == messages.Gone { // a file that is gone is skipped, and no failure
+			got = exitOf(agent.Summary{Skipped: 1}, nil)
+		}
+		if want := string(row[1]); strconv.Itoa(got) != want {
+			t.Errorf("a sync in which a file fails by %s ends with %d, the documentation says %s", c, got, want)
 		}
 	}
 }

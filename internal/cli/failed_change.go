@@ -181,7 +181,7 @@ func (a *app) retryAlone(ctx context.Context, cfg *config.Config, naming message
 // await tells a sync of the files that were ordered, and queues those again whose
 // message was lost while it waits.
 func (r *route) await(ordered []nats.Entry) func(context.Context, func(scanner.Outcome)) (scanner.Stats, error) {
-	publisher := r.conn.Publisher(r.cfg.NATS.Prefix)
+	publisher := r.publisher()
 	return func(ctx context.Context, found func(scanner.Outcome)) (st scanner.Stats, err error) {
 		for _, e := range ordered {
 			if found == nil {
@@ -200,7 +200,7 @@ func (r *route) await(ordered []nats.Entry) func(context.Context, func(scanner.O
 }
 
 // queueAgain queues the file of an order that has not come to an end.
-func (r *route) queueAgain(ctx context.Context, e nats.Entry, p *nats.Publisher) error {
+func (r *route) queueAgain(ctx context.Context, e nats.Entry, p scanner.Publisher) error {
 	raw, _, err := r.ledger.Read(ctx, e.Key)
 	if err != nil {
 		return err
@@ -230,7 +230,7 @@ func (r *route) retryFailed(ctx context.Context, c failedChange) (ordered []nats
 	if err := r.audit(ctx, c.action("failed retry", entries)); err != nil {
 		return nil, err
 	}
-	publisher := r.conn.Publisher(r.cfg.NATS.Prefix)
+	publisher := r.publisher()
 	for _, e := range entries {
 		if err := r.order(ctx, e, publisher); err != nil {
 			return ordered, fmt.Errorf("order %s: %w", e.Record.Object.Name, err)
@@ -247,7 +247,7 @@ func (c failedChange) action(what string, entries []nats.Entry) messages.Action 
 }
 
 // order makes the file of an entry due and queues it.
-func (r *route) order(ctx context.Context, e nats.Entry, p *nats.Publisher) error {
+func (r *route) order(ctx context.Context, e nats.Entry, p scanner.Publisher) error {
 	due := e.Record.Ordered(e.Record.Object, e.Record.Epoch, time.Now())
 	raw, err := due.Encode()
 	if err != nil {
@@ -261,7 +261,7 @@ func (r *route) order(ctx context.Context, e nats.Entry, p *nats.Publisher) erro
 
 // queue publishes the order that follows an entry. A file that waits already, or is
 // being copied, is not queued twice.
-func (r *route) queue(ctx context.Context, e nats.Entry, p *nats.Publisher) error {
+func (r *route) queue(ctx context.Context, e nats.Entry, p scanner.Publisher) error {
 	_, err := p.Publish(ctx, r.lane(e.Day), messages.FileDiscovered{
 		Route: r.cfg.OCI.Name, Object: e.Record.Object, Generation: e.Record.Generation + 1, Epoch: e.Record.Epoch,
 		Discovered: time.Now().UTC(), Trace: rand.Text()[:12],

@@ -163,6 +163,9 @@ func (s fileStory) rows() [][2]string {
 	if r.Worker != "" {
 		rows = append(rows, [2]string{"worker", r.Worker + ", trace " + r.Trace})
 	}
+	if r.TraceID != "" {
+		rows = append(rows, [2]string{"trace id", printable(r.TraceID)})
+	}
 	rows = append(rows, copyRows(r.Copy)...)
 	if d := s.Letter; d != nil {
 		rows = append(rows,

@@ -20,7 +20,7 @@ func again(o scanner.Outcome) bool {
 // ledger, and the next scan queues them: so a crash in between loses none.
 func (r *route) orderAgain(ctx context.Context) error {
 	s := r.scanner()
-	s.Publisher, s.Marks, s.Log, s.Forgetter = nothing{}, readOnly{s.Marks}, quietLog(), nil
+	s.Publisher, s.Marks, s.Log, s.Forgetter, s.Trace = nothing{}, readOnly{s.Marks}, quietLog(), nil, nil
 	var found []scanner.Outcome
 	s.Observe = func(o scanner.Outcome) {
 		if again(o) {

@@ -32,6 +32,7 @@ type monitor struct {
 	started time.Time
 	metrics *web.Metrics
 	server  *web.Server
+	page    *overview // nil without http.page, and where the role does not have it
 	checks  web.Tracker
 	agent   atomic.Pointer[running] // nil until everything is open
 
@@ -55,20 +56,36 @@ func newMonitor(cfg *config.Config, role string, log *slog.Logger) (*monitor, er
 	m.scan = web.Check{Name: "source", State: web.Pending, Since: m.started, Detail: "no scan has ended yet"}
 	about := web.About{Version: version(), Revision: revision(), Route: cfg.OCI.Name, Interval: m.interval}
 	m.metrics = web.NewMetrics(m.does, about, web.Sources{
-		Queue: m.askQueue, InFlight: m.inFlight, Gate: m.gate, Parts: m.parts, Paused: func() bool { return m.paused() != nil },
+		Queue: m.askQueue, InFlight: m.inFlight, Gate: m.gate, Parts: m.parts, Slots: m.slots, Share: m.share, Paused: func() bool { return m.paused() != nil },
 	})
+	options := web.Options{Listen: cfg.HTTP.Listen, Ready: m.ready, Metrics: m.metrics.Handler(log), Log: log}
+	if cfg.HTTP.Page && role == "run" {
+		m.page = newOverview(m, cfg, log)
+		options.View, options.Actions = m.page, m.page
+		options.Access = web.Access{Token: cfg.HTTP.Token.Reveal(), UsersFile: cfg.HTTP.BasicAuthFile, ReadOnly: cfg.HTTP.ReadOnly}
+	}
 	var err error
-	m.server, err = web.Listen(web.Options{Listen: cfg.HTTP.Listen, Ready: m.ready, Metrics: m.metrics.Handler(log), Log: log})
+	m.server, err = web.Listen(options)
+	if refused, ok := errors.AsType[*web.AccessError](err); ok {
+		return nil, &coded{exitConfig, fmt.Errorf("http.page: %w; mend http.token or http.basic_auth_file, or set http.listen to 127.0.0.1:9464", refused)}
+	}
 	if err != nil {
 		return nil, &coded{exitConfig, fmt.Errorf("http.listen: %w; choose an address of this host and a port that is free, or leave it empty", err)}
 	}
 	log.Info("health and metrics are served", "address", m.server.Addr())
+	switch {
+	case m.page != nil:
+		log.Info("the status page is served", "url", web.Address(m.server.Addr())+"/", "read_only", cfg.HTTP.ReadOnly)
+	case cfg.HTTP.Page:
+		log.Info("http.page is for run alone: this role serves health and metrics")
+	}
 	return m, nil
 }
 
 func (m *monitor) close() {
 	if m != nil {
 		m.server.Close()
+		m.page.close()
 	}
 }
 
@@ -78,6 +95,7 @@ func (m *monitor) attach(g *running) {
 		now := time.Now().UTC()
 		m.checks.Track(web.Check{Name: "queue", State: web.OK, Last: now}, now)
 		m.agent.Store(g)
+		m.page.attach(g)
 	}
 }
 
@@ -125,6 +143,7 @@ func (m *monitor) verified(v messages.Verification) {
 func (m *monitor) count(st scanner.Stats, err error) {
 	if m != nil {
 		m.metrics.Scanned(st, err)
+		m.page.scanned(st.Published, st.From)
 	}
 }
 
@@ -305,6 +324,23 @@ func (m *monitor) parts() (inUse, limit int) {
 		return g.copies.Budget.InUse(), g.copies.Budget.Limit()
 	}
 	return 0, partBuffers
+}
+
+// slots are how many files may be copied at once now, and how many are configured.
+func (m *monitor) slots() (allowed, configured int) {
+	if g := m.agent.Load(); g != nil {
+		return g.limits.SlotsAllowed(), g.settings().Agent.MaxConcurrentTransfers
+	}
+	return 0, 0
+}
+
+// share is the part of the limits of this process in a second; 0 is without a limit.
+func (m *monitor) share() (bytes, requests float64) {
+	if g := m.agent.Load(); g != nil {
+		r := g.limits.Rates()
+		return r.Bytes, r.Requests
+	}
+	return 0, 0
 }
 
 // healthWait is how long healthcheck waits for an answer.

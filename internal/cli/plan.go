@@ -39,7 +39,7 @@ type plan struct {
 // makePlan scans with a publisher and marks that change nothing.
 func makePlan(ctx context.Context, s scanner.Scanner, force bool) (*plan, error) {
 	p := &plan{force: force, days: map[messages.Day]bool{}, Failed: []agent.Failure{}}
-	s.Publisher, s.Marks, s.Observe, s.Log, s.Forgetter = nothing{}, readOnly{s.Marks}, p.add, quietLog(), nil
+	s.Publisher, s.Marks, s.Observe, s.Log, s.Forgetter, s.Trace = nothing{}, readOnly{s.Marks}, p.add, quietLog(), nil, nil
 	st, err := s.Scan(ctx)
 	p.From, p.Days, p.Done, p.Inherited, p.Ineligible = st.From, len(p.days), st.Done-p.forced, st.Inherited, st.Ineligible
 	return p, err

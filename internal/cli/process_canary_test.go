@@ -338,7 +338,7 @@ func TestNoCommandTellsASecret(t *testing.T) {
 	until(t, "all files are copied", patience, func() bool { return len(c.wrong()) == 0 })
 	c.http()
 	for _, args := range [][]string{
-		{"status"}, {"status", "--json"}, {"sync", "--json"}, {"failed", "list", "--json"}, {"failed", "retry", "--all", "--yes", "--no-wait"}, {"failed", "show", "x"}, {"audit"}, {"healthcheck"},
+		{"status"}, {"status", "--json"}, {"top"}, {"sync", "--json"}, {"failed", "list", "--json"}, {"failed", "retry", "--all", "--yes", "--no-wait"}, {"failed", "show", "x"}, {"audit"}, {"healthcheck"},
 		{"verify", "--json", "--repair"}, {"report"}, {"report", "-o", "html"}, {"pause", "--reason", "x"}, {"status"}, {"resume"},
 		{"backfill", "--from", "2026-01-01", "--to", "2026-01-02", "--dry-run"}, {"failed", "discard", "--all", "--reason", "x", "--yes"},
 		{"state", "export", "-o", export}, {"state", "export", "--format", "python", "-o", python},

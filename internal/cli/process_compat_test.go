@@ -25,6 +25,7 @@ func TestAnEarlierVersionTakesTurns(t *testing.T) {
 
 func turnsOnALedger(t *testing.T, program string) {
 	w := newWorld(t, simulator.Options{Days: 4, FilesPerDay: 3})
+	w.traced(t, newCollector(t).URL) // what the traces add is read by neither as anything else
 	wants := func(s summary, transferred, skipped int) {
 		t.Helper()
 		if s.Transferred != transferred || s.Skipped != skipped {
@@ -61,6 +62,7 @@ func turnsOnALedger(t *testing.T, program string) {
 // What the scanner of one version queues, a copier of the other one copies.
 func turnsOnAQueue(t *testing.T, program string) {
 	w := newWorld(t, simulator.Options{Days: 2, FilesPerDay: 2})
+	w.traced(t, newCollector(t).URL) // what the traces add is read by neither as anything else
 	w.external(t)
 	w.set("FOCUS_NATS_MANAGE", "none")
 	w.run(t, "setup").want(t, 0)

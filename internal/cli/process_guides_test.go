@@ -25,6 +25,7 @@ func TestTheCommandsOfTheGuidesWork(t *testing.T) {
 		"live-test.md":       {commands: 1},
 		"migration.md":       {commands: 14, given: "oracle-focus-agent sync && mkdir state && oracle-focus-agent state export --format python -o state/state.json && rm -r $FOCUS_STATE_DIR"},
 		"oracle.md":          {commands: 3},
+		"page.md":            {commands: 1, given: "oracle-focus-agent start", damaged: true},
 		"reports.md":         {commands: 4, given: "oracle-focus-agent sync"},
 		"restore.md":         {commands: 8, given: "oracle-focus-agent start && oracle-focus-agent sync"},
 		"tasks.md":           {commands: 10, given: "oracle-focus-agent sync || true", failing: true},

@@ -168,6 +168,25 @@ func TestAReloadReadsCredentialsAgain(t *testing.T) {
 	}
 }
 
+// A secret that is renewed in its file is found once S3 has refused the old one, without a
+// signal and without a restart.
+func TestARenewedSecretFileNeedsNoReload(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, simulator.Options{Days: 1, FilesPerDay: 2}, "FOCUS_RETRY_PROBE_INTERVAL=1", "FOCUS_RETRY_MAX_DELAY=1")
+	secret := filepath.Join(t.TempDir(), "secret")
+	write := func(text string) {
+		if err := os.WriteFile(secret, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("wrong")
+	l = l.with("FOCUS_S3_SECRET_ACCESS_KEY=", "FOCUS_S3_SECRET_ACCESS_KEY_FILE="+secret)
+	l.start("run").says("SignatureDoesNotMatch")
+	write(l.sim.SecretAccessKey + "\n")
+	until(t, "the files are copied", patience, func() bool { return len(l.wrong()) == 0 })
+	l.mustHaveCommittedOnce()
+}
+
 func TestAReloadOfAWrongFileChangesNothing(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, simulator.Options{Days: 1, FilesPerDay: 1})

@@ -45,6 +45,12 @@ func TestScripts(t *testing.T) {
 			env.Defer(func() { endAgents(env.WorkDir, l.state) })
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "long" {
+				return false, fmt.Errorf("the condition %q is not known", name)
+			}
+			return os.Getenv("LONG") != "", nil // make long
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":      cmdExits,
 			"eventually": cmdEventually,

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,7 +94,10 @@ func TestSIGTERMHandsBackACopyThatDoesNotFinish(t *testing.T) {
 	for _, role := range []string{"run", "copier"} { // side by side, since it is waiting
 		l := newLab(t, simulator.Options{Policy: simulator.PutOnly})
 		l.add(1, 1, 3*labPart)
-		l.hold(l.sim.S3Faults, simulator.Rule{Op: "UploadPart", After: 1, Times: 1}, 0)
+		// The second part, which may come before the first.
+		l.hold(l.sim.S3Faults, simulator.Rule{Op: "UploadPart", Times: 1, Match: func(r *http.Request) bool {
+			return r.URL.Query().Get("partNumber") == "2"
+		}}, 0)
 		if role == "copier" {
 			l, _ = l.newBroker(5 * time.Minute)
 			l.start("scanner").says("sync complete")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"sync"
@@ -133,4 +134,88 @@ func (p *progress) end() {
 	p.mu.Unlock()
 	total.Abort(true)
 	p.bars.Wait()
+}
+
+// lookEvery is the time between two looks at work that goes on elsewhere.
+const lookEvery = time.Second
+
+// watch shows work that another process does, or that tells nothing of itself, until end
+// is called: on a terminal a line with a bar where total is known, elsewhere a line every
+// ten seconds, and nothing at all when quiet. look says how much of total is done, and
+// what else there is to say; it is not called after the end.
+func (a *app) watch(total int64, look func(context.Context) (done int64, text string)) (end func()) {
+	if a.quiet {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watcher{look: look}
+	every := lineEvery
+	show := func() {
+		if text := w.next(ctx); ctx.Err() == nil && text != "" {
+			fmt.Fprintln(a.env.Stderr, "progress: "+text)
+		}
+	}
+	cleared := func() {}
+	if a.screen != nil && term.IsTerminal(int(a.screen.Fd())) {
+		every, show = lookEvery, func() { w.next(ctx) }
+		cleared = w.open(a.screen, total)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				show()
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+		cleared()
+	}
+}
+
+// A watcher is what watch shows.
+type watcher struct {
+	look func(context.Context) (int64, string)
+	bar  *mpb.Bar // nil without a terminal
+
+	mu   sync.Mutex
+	text string
+}
+
+func (w *watcher) next(ctx context.Context) string {
+	done, text := w.look(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = text
+	if w.bar != nil {
+		w.bar.SetCurrent(done)
+	}
+	return text
+}
+
+// open shows the line on a terminal until it is cleared.
+func (w *watcher) open(screen io.Writer, total int64) (cleared func()) {
+	bars := mpb.New(mpb.WithOutput(screen), mpb.WithWidth(40), mpb.WithAutoRefresh())
+	line := decor.Any(func(decor.Statistics) string {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.text + " "
+	})
+	if total > 0 {
+		w.bar = bars.AddBar(total, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(line), mpb.AppendDecorators(decor.Percentage()))
+	} else {
+		w.bar = bars.AddSpinner(0, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(line))
+	}
+	return func() {
+		w.bar.Abort(true)
+		bars.Wait()
+	}
 }

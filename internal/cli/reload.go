@@ -28,7 +28,7 @@ func mayChange(key string) bool {
 		"retry.max_retries", "advanced.stall_timeout", "advanced.allow_insecure_endpoint":
 		return true
 	}
-	return strings.HasPrefix(key, "oci.") || strings.HasPrefix(key, "s3.")
+	return strings.HasPrefix(key, "oci.") || strings.HasPrefix(key, "s3.") || strings.HasPrefix(key, "limits.")
 }
 
 // reloads reads the configuration again at each SIGHUP until ctx ends.
@@ -60,7 +60,7 @@ func (g *running) reload(ctx context.Context, a *app) error {
 	}
 	old := g.settings()
 	now, changed, kept := old.Adopt(next, mayChange)
-	fresh := &route{cfg: now, log: g.log}
+	fresh := &route{cfg: now, log: g.log, traces: g.traces}
 	if err := fresh.openSides(ctx); err != nil {
 		return err
 	}
@@ -86,11 +86,7 @@ func (g *running) reload(ctx context.Context, a *app) error {
 // resize gives the copier another number of slots, and tells it to whoever asks
 // over NATS.
 func (g *running) resize(slots int) {
-	select {
-	case <-g.slots: // a number that nobody has taken yet
-	default:
-	}
-	g.slots <- slots
+	g.limits.Configure(slots)
 	g.unserve()
 	g.unserve = g.serve(g.board.Status().Role)
 }

@@ -125,19 +125,28 @@ func (a *app) report(ctx context.Context, o reportOptions) error {
 	if err != nil {
 		return err
 	}
-	q := reportRequest{From: s.from.Add(-report.History), To: s.to}
-	if s.open {
-		q.To = ""
-	}
-	var m *report.Making
-	err = a.evidenceOf(ctx, q, func(h report.Head, b *report.Builder, p reportHead) func(report.Evidence) {
-		m = &report.Making{Head: h, From: s.from, To: s.to, Open: s.open, Builder: b, Verification: p.Verification}
-		return m.Add
-	})
+	m, err := makeReport(ctx, s, a.evidenceOf)
 	if err != nil {
 		return err
 	}
 	return a.printReport(m.Report(), o)
+}
+
+// A beginReport takes what is known of the route, each time that the evidence begins, and
+// returns what is to be called with all of it.
+type beginReport = func(report.Head, *report.Builder, reportHead) func(report.Evidence)
+
+// makeReport gathers the evidence of the days of a report.
+func makeReport(ctx context.Context, s span, gather func(context.Context, reportRequest, beginReport) error) (m *report.Making, err error) {
+	q := reportRequest{From: s.from.Add(-report.History), To: s.to}
+	if s.open {
+		q.To = ""
+	}
+	err = gather(ctx, q, func(h report.Head, b *report.Builder, p reportHead) func(report.Evidence) {
+		m = &report.Making{Head: h, From: s.from, To: s.to, Open: s.open, Builder: b, Verification: p.Verification}
+		return m.Add
+	})
+	return m, err
 }
 
 func (a *app) printReport(r report.Report, o reportOptions) error {
@@ -155,25 +164,13 @@ func (a *app) printReport(r report.Report, o reportOptions) error {
 
 // statement is `report --month`.
 func (a *app) statement(ctx context.Context, o reportOptions) error {
-	month, err := report.ParseMonth(o.month)
-	if err != nil {
-		return &coded{exitConfig, fmt.Errorf("--month %w", err)}
-	}
-	if messages.DayOf(time.Now()) < month.First() {
-		return &coded{exitConfig, fmt.Errorf("--month %s has not begun", month)}
-	}
-	q := reportRequest{From: month.First().Add(-report.Margin), To: month.Last().Add(report.Margin)}
-	var m *report.Account
-	err = a.evidenceOf(ctx, q, func(h report.Head, b *report.Builder, _ reportHead) func(report.Evidence) {
-		m = &report.Account{Head: h, Month: month, Builder: b}
-		return m.Add
-	})
+	m, err := makeStatement(ctx, o.month, a.evidenceOf)
 	if err != nil {
 		return err
 	}
 	s := m.Statement()
 	if o.compare {
-		if err := a.compare(ctx, month, &s); err != nil {
+		if err := a.compare(ctx, m.Month, &s); err != nil {
 			return err
 		}
 	}
@@ -184,6 +181,23 @@ func (a *app) statement(ctx context.Context, o reportOptions) error {
 		return quietly(exitError)
 	}
 	return nil
+}
+
+// makeStatement gathers the evidence of a month.
+func makeStatement(ctx context.Context, of string, gather func(context.Context, reportRequest, beginReport) error) (m *report.Account, err error) {
+	month, err := report.ParseMonth(of)
+	if err != nil {
+		return nil, &coded{exitConfig, fmt.Errorf("--month %w", err)}
+	}
+	if messages.DayOf(time.Now()) < month.First() {
+		return nil, &coded{exitConfig, fmt.Errorf("--month %s has not begun", month)}
+	}
+	q := reportRequest{From: month.First().Add(-report.Margin), To: month.Last().Add(report.Margin)}
+	err = gather(ctx, q, func(h report.Head, b *report.Builder, _ reportHead) func(report.Evidence) {
+		m = &report.Account{Head: h, Month: month, Builder: b}
+		return m.Add
+	})
+	return m, err
 }
 
 func (a *app) printStatement(s report.Statement, o reportOptions) error {
@@ -201,7 +215,7 @@ func (a *app) printStatement(s report.Statement, o reportOptions) error {
 // evidenceOf brings all evidence of a range: from the running agent or, where none
 // runs, from the source and the ledger. Where the source cannot be listed, also in the
 // middle, it begins again with the ledger alone: a part of a listing is no listing.
-func (a *app) evidenceOf(ctx context.Context, q reportRequest, begin func(report.Head, *report.Builder, reportHead) func(report.Evidence)) (err error) {
+func (a *app) evidenceOf(ctx context.Context, q reportRequest, begin beginReport) (err error) {
 	cfg, naming, err := a.load()
 	if err != nil {
 		return err
@@ -211,6 +225,11 @@ func (a *app) evidenceOf(ctx context.Context, q reportRequest, begin func(report
 		return err
 	}
 	defer func() { err = errors.Join(err, closePages()) }()
+	return evidenceFrom(ctx, pages, q, begin)
+}
+
+// evidenceFrom is evidenceOf from pages that are open.
+func evidenceFrom(ctx context.Context, pages reportPages, q reportRequest, begin beginReport) error {
 	unlisted, err := walk(ctx, pages, q, "", begin)
 	if err == nil && unlisted != "" {
 		q.LedgerOnly = true
@@ -220,7 +239,7 @@ func (a *app) evidenceOf(ctx context.Context, q reportRequest, begin func(report
 }
 
 // walk takes all pages, and ends early with the reason where the source cannot be listed.
-func walk(ctx context.Context, pages reportPages, q reportRequest, problem string, begin func(report.Head, *report.Builder, reportHead) func(report.Evidence)) (unlisted string, err error) {
+func walk(ctx context.Context, pages reportPages, q reportRequest, problem string, begin beginReport) (unlisted string, err error) {
 	var add func(report.Evidence)
 	for {
 		p, err := pages(ctx, q)

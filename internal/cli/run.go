@@ -38,9 +38,9 @@ func (a *app) runCommand() *cobra.Command {
 
 SIGHUP makes it read the configuration and all credentials again. It takes over
 logging.level, agent.poll_interval, agent.lookback_days,
-agent.max_concurrent_transfers, retry.max_retries and how oci and s3 are reached; it
-names what else is new in the file, which a restart takes over; and where the file is
-wrong it says so and goes on as it was.`,
+agent.max_concurrent_transfers, limits, retry.max_retries and how oci and s3 are
+reached; it names what else is new in the file, which a restart takes over; and where
+the file is wrong it says so and goes on as it was.`,
 		Example: "  oracle-focus-agent run --config config.yaml",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context(), o) },
 	}
@@ -81,9 +81,8 @@ type running struct {
 	*route
 	board  *agent.Board
 	copies *copier.Copier
-	// slots brings the copier other numbers of slots, endRound begins the next scan,
-	// and unserve ends the service over NATS: all for a reload.
-	slots    chan int
+	// endRound begins the next scan, and unserve ends the service over NATS: both for a
+	// reload.
 	endRound atomic.Pointer[context.CancelFunc]
 	unserve  func()
 
@@ -144,6 +143,9 @@ func (r *route) start(ctx context.Context, a *app, role, shown string, c change)
 	if r.monitor, err = newMonitor(r.cfg, role, r.log); err != nil {
 		return nil, err
 	}
+	if a.listening != nil && r.monitor != nil {
+		a.listening(r.monitor.server.Addr())
+	}
 	if r.alerts, err = newAlerts(ctx, r.cfg, role, r.monitor, r.log); err != nil {
 		return nil, err
 	}
@@ -164,12 +166,11 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 func (r *route) running(role string) *running {
-	g := &running{route: r, syncs: map[*agent.Sync]bool{}, slots: make(chan int, 1)}
+	g := &running{route: r, syncs: map[*agent.Sync]bool{}}
 	g.board = agent.NewBoard(initialStatus(r.cfg, role))
 	r.gate.Changed = g.gateChanged
 	g.copies = r.copier()
 	g.copies.Observe = g.event
-	g.copies.Resize = g.slots
 	g.copies.Alive = r.copierPulse
 	r.monitor.attach(g)
 	r.alerts.attach(g)
@@ -247,10 +248,7 @@ func (g *running) scanRound(ctx, work context.Context) {
 }
 
 func (g *running) scanned(st scanner.Stats, err error) {
-	wait := g.settings().Agent.PollInterval.Std()
-	if err != nil {
-		wait = min(wait, scanner.RetryAfter)
-	}
+	wait := scanner.Rest(g.settings().Agent.PollInterval.Std(), err)
 	g.board.Scanned(st, err, time.Now().Add(wait))
 	g.monitor.scanned(st, err)
 	g.alerts.scanned(st, err)
@@ -278,6 +276,7 @@ func (g *running) copy(ctx context.Context) {
 		defer close(said)
 		g.log.Info("shutdown signal received, finishing the transfers in flight", "grace", grace)
 	})
+	defer g.share(ctx)()
 	var beside sync.WaitGroup
 	beside.Go(func() { g.sweep(ctx) })
 	g.copies.Run(ctx)
@@ -427,6 +426,7 @@ func queueOf(q nats.Status) agent.Queue {
 	return agent.Queue{
 		Live: q.Live.Waiting, Backfill: q.Backfill.Waiting,
 		InFlight: q.Live.InFlight + q.Backfill.InFlight, DeadLetters: q.Dead,
+		Leader: q.Leader, Lagging: q.Lagging,
 	}
 }
 

@@ -28,7 +28,9 @@ With --nats-config it connects to nothing and writes what a nats-server of your 
 needs: server/nats.conf with its certificate, and a key for each role, with the
 least that it may do. Of the configuration only nats.prefix and oci.name count.
 Keys that exist are kept; nats.conf is written anew, and the certificate, which is
-good for 825 days, is renewed where it lacks a host or has less than 400 days left.`,
+good for 825 days, is renewed where it lacks a host or has less than 400 days left.
+With --cluster the files are those of each server of a cluster, which takes its name
+from the variable NATS_SERVER_NAME.`,
 		Example: "  oracle-focus-agent setup\n  oracle-focus-agent setup --nats-config /etc/oracle-focus-nats --host nats.example.com",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -36,8 +38,8 @@ good for 825 days, is renewed where it lacks a host or has less than 400 days le
 				return &coded{exitConfig, errors.New("--dry-run is about the streams; --nats-config never replaces a key, and can be tried with another DIR")}
 			case server.Dir != "":
 				return errors.Join(a.setupServer(server), a.setupSimulator(identity))
-			case cmd.Flags().Changed("host") || cmd.Flags().Changed("store-dir"):
-				return &coded{exitConfig, errors.New("--host and --store-dir are for the server that --nats-config writes for; add --nats-config DIR")}
+			case cmd.Flags().Changed("host") || cmd.Flags().Changed("store-dir") || cmd.Flags().Changed("cluster"):
+				return &coded{exitConfig, errors.New("--host, --cluster and --store-dir are for the server that --nats-config writes for; add --nats-config DIR")}
 			}
 			if dryRun {
 				return a.setupPlan(cmd.Context())
@@ -48,6 +50,7 @@ good for 825 days, is renewed where it lacks a host or has less than 400 days le
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "tell what would be created and updated, and do nothing (exit 2: it would be refused)")
 	cmd.Flags().StringVar(&server.Dir, "nats-config", "", "write the files of a nats-server below this directory, and end")
 	cmd.Flags().StringSliceVar(&server.Hosts, "host", []string{"nats", "localhost", "127.0.0.1"}, "names and addresses that clients reach that server at")
+	cmd.Flags().StringSliceVar(&server.Cluster, "cluster", nil, "hosts of the three or five servers that it is to be one of")
 	cmd.Flags().StringVar(&server.StoreDir, "store-dir", "/data", "where that server keeps its streams")
 	cmd.Flags().StringVar(&identity, "simulator", "", "with --nats-config: also write the identity of the demo's simulator there")
 	_ = cmd.Flags().MarkHidden("simulator")

@@ -163,6 +163,9 @@ func printStatus(out io.Writer, s agent.Status) error {
 			row("next scan", "%s", when(s.NextScan))
 		}
 		row("queue", "%d waiting, %d backfill, %d in flight%s", s.Queue.Live, s.Queue.Backfill, s.Queue.InFlight, heldBack(s.Paused))
+		if len(s.Queue.Lagging) > 0 {
+			row("", "kept by %s; DEGRADED: away or behind: %s", s.Queue.Leader, strings.Join(s.Queue.Lagging, ", "))
+		}
 	}
 	row("last success", "%s", when(s.LastSuccess))
 	row("since start", "%s", totals(s.Totals))

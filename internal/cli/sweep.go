@@ -17,18 +17,42 @@ const sweepInterval = time.Hour
 // one may be between its creation and its note.
 const unnotedAge = 24 * time.Hour
 
-// sweep looks for them at the start and then each hour, in the role that may abort.
-// Several that look at once are harmless.
+// unstickInterval is the time between two looks for messages that stand in the queue
+// although they were settled. Each keeps its file from being queued again.
+const unstickInterval = 30 * time.Second
+
+// sweep looks for both at the start and then again and again, in the role that may abort
+// and settle. Several that look at once are harmless.
 func (g *running) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepInterval)
-	defer tick.Stop()
+	uploads, queue := time.NewTicker(sweepInterval), time.NewTicker(unstickInterval)
+	defer uploads.Stop()
+	defer queue.Stop()
+	g.unstick(ctx)
+	g.sweepOnce(ctx)
 	for {
-		g.sweepOnce(ctx)
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-uploads.C:
+			g.sweepOnce(ctx)
+		case <-queue.C:
+			g.unstick(ctx)
 		}
+	}
+}
+
+// unstick has nothing to do for an embedded queue, whose consumers are made anew at each
+// start.
+func (g *running) unstick(ctx context.Context) {
+	if g.server != nil {
+		return
+	}
+	n, err := g.conn.Unstick(ctx, g.assets)
+	if n > 0 {
+		g.log.Warn("messages stood in the queue that were settled before the nats server died; they were removed", "count", n)
+	}
+	if err != nil && ctx.Err() == nil {
+		g.log.Debug("it could not be looked for settled messages in the queue; trying again", "err", err)
 	}
 }
 

@@ -180,6 +180,7 @@ func (r *route) syncObserved(ctx context.Context, s *agent.Sync, p *progress, ob
 			s.Event(e)
 		}
 	}
+	defer r.share(ctx)()
 	var copying sync.WaitGroup
 	copying.Go(func() { c.Run(work) })
 	sum, err := s.Run(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"oracle-focus-agent/internal/agent"
+	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/verify"
 	"oracle-focus-agent/messages"
 )
@@ -144,7 +145,23 @@ func (a *app) verify(ctx context.Context, q verifyRequest, o verifyOptions) erro
 		return err
 	}
 	q.Identity, q.By = identityOf(cfg, naming), operator()
-	var answer verified
+	answer, err := a.verifyBy(ctx, cfg, naming, q)
+	if err != nil {
+		return err
+	}
+	return a.closeVerify(answer, o)
+}
+
+// verifyBy shows how long it takes; copies of a repair in this process show themselves.
+func (a *app) verifyBy(ctx context.Context, cfg *config.Config, naming messages.Naming, q verifyRequest) (answer verified, err error) {
+	begun := time.Now()
+	watched := func() {}
+	if !q.Repair || q.DryRun {
+		watched = a.watch(0, func(context.Context) (int64, string) {
+			return 0, fmt.Sprintf("comparing for %v", time.Since(begun).Round(time.Second))
+		})
+	}
+	defer watched()
 	err = agent.ErrNotRunning
 	if cfg.State.Dir != "" {
 		var alive agent.Status // one that hangs should not be waited for without a word
@@ -155,10 +172,7 @@ func (a *app) verify(ctx context.Context, q verifyRequest, o verifyOptions) erro
 	if errors.Is(err, agent.ErrNotRunning) {
 		answer, err = a.verifyAlone(ctx, cfg, naming, q)
 	}
-	if err != nil {
-		return err
-	}
-	return a.closeVerify(answer, o)
+	return answer, err
 }
 
 // closeVerify prints the result and turns it into the command's error.

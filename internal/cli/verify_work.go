@@ -47,7 +47,8 @@ func (d destination) List(ctx context.Context, prefix string) iter.Seq2[verify.L
 func (a *app) verifyAlone(ctx context.Context, cfg *config.Config, naming messages.Naming, q verifyRequest) (v verified, err error) {
 	ctx, cancel := within(ctx, q.Timeout)
 	defer cancel()
-	r := &route{cfg: cfg, naming: naming, log: quietLog(), gate: &copier.Gate{Probe: cfg.Retry.ProbeInterval.Std()}}
+	r := &route{cfg: cfg, naming: naming, log: quietLog()}
+	r.restrain()
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.openToFill(ctx, true); err != nil {
 		return v, err
@@ -265,7 +266,7 @@ func (r *route) repair(ctx context.Context, q verifyRequest, broken []verify.Fin
 	if err := r.audit(ctx, action); err != nil {
 		return nil, err
 	}
-	publisher := r.conn.Publisher(r.cfg.NATS.Prefix)
+	publisher := r.publisher()
 	for _, f := range broken {
 		e, ok, err := r.stillAs(ctx, f)
 		if err == nil && ok {

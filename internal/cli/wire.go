@@ -18,12 +18,14 @@ import (
 	"oracle-focus-agent/internal/agent"
 	"oracle-focus-agent/internal/config"
 	"oracle-focus-agent/internal/focus"
+	"oracle-focus-agent/internal/limits"
 	"oracle-focus-agent/internal/logging"
 	"oracle-focus-agent/internal/nats"
 	"oracle-focus-agent/internal/oci"
 	"oracle-focus-agent/internal/s3"
 	"oracle-focus-agent/internal/state"
 	"oracle-focus-agent/internal/systemd"
+	"oracle-focus-agent/internal/trace"
 	"oracle-focus-agent/messages"
 	"oracle-focus-agent/scanner"
 )
@@ -107,7 +109,9 @@ type route struct {
 	dest     *s3.Client
 	sides    sides
 	reloaded atomic.Pointer[config.Config] // nil before the first reload
+	traces   *trace.Traces                 // nil where nobody asked for any
 	gate     *copier.Gate
+	limits   *limits.Worker
 	monitor  *monitor         // nil without http.listen
 	alerts   *alerts          // nil without an address to tell
 	manager  *systemd.Manager // nil where none started this process
@@ -241,18 +245,20 @@ func (r *route) openSides(ctx context.Context) (err error) {
 		Namespace: cfg.OCI.Namespace, Bucket: cfg.OCI.Bucket, Prefix: cfg.OCI.Prefix,
 		Region: cfg.OCI.Region, Endpoint: cfg.OCI.Endpoint, UsageEndpoint: cfg.OCI.UsageEndpoint,
 		Stall: cfg.Advanced.StallTimeout.Std(), Connections: cfg.Agent.MaxConcurrentTransfers + 1,
+		Around: r.traces.Around(),
 	}); err != nil {
 		return err
 	}
 	r.dest, err = s3.Open(ctx, s3.Options{
 		Bucket: cfg.S3.Bucket(), Prefix: cfg.S3.KeyPrefix(), Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint, Profile: cfg.S3.Profile,
 		AccessKeyID: cfg.S3.AccessKeyID.Reveal(), SecretAccessKey: cfg.S3.SecretAccessKey.Reveal(), SessionToken: cfg.S3.SessionToken.Reveal(),
+		Renewed: renewed(cfg),
 		Extras: s3.Extras{
 			StorageClass: cfg.S3.StorageClass, SSE: cfg.S3.SSE, KMSKeyID: cfg.S3.KMSKeyID, ACL: cfg.S3.ACL, Tags: cfg.S3.Tags.Query(),
 		},
 		ExpectedBucketOwner: cfg.S3.ExpectedBucketOwner,
 		PathStyle:           cfg.S3.PathStyle, Connections: max(cfg.Agent.MaxConcurrentTransfers, partBuffers) + 1,
-		Stall: cfg.Advanced.StallTimeout.Std(),
+		Stall: cfg.Advanced.StallTimeout.Std(), Around: r.traces.Around(),
 	})
 	if err != nil {
 		return &coded{exitConfig, err}
@@ -261,12 +267,24 @@ func (r *route) openSides(ctx context.Context) (err error) {
 	return nil
 }
 
+// renewed reads the keys of S3 again, which stand in files that may have changed.
+func renewed(cfg *config.Config) func() (id, secret, token string, err error) {
+	return func() (id, secret, token string, err error) {
+		now, err := cfg.Again()
+		if err != nil {
+			return "", "", "", err
+		}
+		return now.S3.AccessKeyID.Reveal(), now.S3.SecretAccessKey.Reveal(), now.S3.SessionToken.Reveal(), nil
+	}
+}
+
 // open wires a whole route. The caller closes it, also after an error.
 func (r *route) open(ctx context.Context, role string, c change) error {
+	r.traces = trace.Open(trace.Options{Role: role, Route: r.cfg.OCI.Name, Version: version(), Instance: instance(), Log: r.log})
 	if err := r.openSides(ctx); err != nil {
 		return err
 	}
-	r.gate = &copier.Gate{Probe: r.cfg.Retry.ProbeInterval.Std()}
+	r.restrain()
 	for {
 		err := r.openState(ctx, role, c)
 		if err == nil || ctx.Err() != nil || !waits(role) || r.server != nil || !nats.IsAway(err) {
@@ -311,6 +329,7 @@ func (r *route) close() error {
 		errs = append(errs, r.server.Shutdown())
 	}
 	r.sides.close()
+	r.traces.Close()
 	if r.unlock != nil {
 		errs = append(errs, r.unlock())
 	}
@@ -325,29 +344,55 @@ func (r *route) rules() messages.Rules {
 }
 
 func (r *route) scanner() scanner.Scanner {
-	return scanner.Scanner{
-		Lister: &r.sides, Ledger: r.ledger, Marks: sureMarks{r.ledger, r}, Publisher: r.conn.Publisher(r.cfg.NATS.Prefix),
+	return r.scannerWithPoints(scanner.Scanner{
+		Lister: &r.sides, Ledger: r.ledger, Marks: sureMarks{r.ledger, r}, Publisher: r.publisher(),
 		Forgetter: r.ledger, Retention: time.Duration(r.cfg.State.RetentionDays) * 24 * time.Hour,
 		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch,
 		Since: messages.Day(r.cfg.Agent.Since), Lookback: r.settings().Agent.LookbackDays,
-		Interval: r.settings().Agent.PollInterval.Std(), Violated: r.monitor.violated, Log: r.log,
-	}
+		Interval: r.settings().Agent.PollInterval.Std(), Violated: r.monitor.violated, Trace: r.traces.Scan(), Log: r.log,
+	})
+}
+
+// publisher queues files, and lets the trace of who queues one go along.
+func (r *route) publisher() scanner.Publisher {
+	p := r.conn.Publisher(r.cfg.NATS.Prefix)
+	p.Headers = r.traces.Headers()
+	return r.traces.Publisher(r.cfg.NATS.Prefix, p)
+}
+
+// restrain prepares what holds copies back: the gate, and the limits.
+func (r *route) restrain() {
+	r.gate = &copier.Gate{Probe: r.cfg.Retry.ProbeInterval.Std()}
+	r.limits = limits.New(limits.Options{Slots: r.cfg.Agent.MaxConcurrentTransfers, Allowed: r.allowed, Log: r.log})
+}
+
+// allowed is what all workers of the route together may do at a time.
+func (r *route) allowed(now time.Time) (rates limits.Rates, configured bool) {
+	l := r.settings().Limits
+	return limits.Rates{Bytes: float64(l.At(now)), Requests: float64(l.Requests)}, l.Set()
+}
+
+// share keeps to the part of this process until stop is called, which must be after the
+// last copy.
+func (r *route) share(ctx context.Context) (stop func()) {
+	return r.limits.Share(ctx, r.ledger.Lease(instance(), limits.LeaseLife))
 }
 
 func (r *route) copier() *copier.Copier {
-	return &copier.Copier{
-		Queue: r.conn.Queue(r.assets), Ledger: r.ledger, Dead: r.conn.DeadLetters(r.cfg.NATS.Prefix),
-		Source: &r.sides, Objects: &r.sides, Uploads: &r.sides, Parts: &r.sides,
+	sides := r.limits.Around(&r.sides)
+	return r.withPoints(&copier.Copier{
+		Queue: r.traces.Queue(r.conn.Queue(r.assets)), Ledger: r.ledger, Dead: r.conn.DeadLetters(r.cfg.NATS.Prefix),
+		Source: sides, Objects: sides, Uploads: sides, Parts: sides,
 		Gate: r.gate, Budget: copier.NewBudget(partBuffers, r.cfg.Advanced.ChunkSizeBytes),
 		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch, Born: r.identity.Created,
-		Worker: instance(), Slots: r.cfg.Agent.MaxConcurrentTransfers,
+		Worker: instance(), Slots: r.cfg.Agent.MaxConcurrentTransfers, Resize: r.limits.Slots(),
 		AckWait: r.assets.Live.AckWait, Chunk: r.cfg.Advanced.ChunkSizeBytes,
 		Retry: copier.Retry{
 			Initial: r.cfg.Retry.InitialDelay.Std(), Max: r.cfg.Retry.MaxDelay.Std(), Multiplier: r.cfg.Retry.BackoffMultiplier,
 		},
 		DeadAfter: r.cfg.Retry.DeadAfter.Std(), Grace: grace, Violated: r.monitor.violated, Log: r.log,
 		Inspect: r.inspection(), HoldChanged: r.cfg.Integrity.Changed == "hold",
-	}
+	})
 }
 
 // inspection reads the reports that are copied; nil where nobody wants that.

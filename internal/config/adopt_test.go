@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -41,5 +43,32 @@ func TestAdoptTakesWhatMayChangeAndNothingElse(t *testing.T) {
 	}
 	if _, changed, kept := old.Adopt(load("FOCUS_S3_BUCKET_PATH=s3://one/a", "FOCUS_S3_SECRET_ACCESS_KEY=before", "FOCUS_AGENT_LOOKBACK_DAYS=7"), nil); changed != nil || kept != nil {
 		t.Errorf("two equal configurations differ in %v and %v", changed, kept)
+	}
+}
+
+// Again reads the files as they are, and the variables of the start.
+func TestAgainReadsTheSecretOfNow(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("before")
+	cfg, _, err := config.Load(config.Options{Path: "/dev/null", Environ: []string{
+		"HOME=/home/x", "FOCUS_OCI_BUCKET=ocid1.tenancy.oc1..aa", "FOCUS_S3_BUCKET_PATH=s3://one/a",
+		"FOCUS_S3_ACCESS_KEY_ID=id", "FOCUS_S3_SECRET_ACCESS_KEY_FILE=" + file,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("after")
+	now, err := cfg.Again()
+	if err != nil || now.S3.SecretAccessKey.Reveal() != "after" || cfg.S3.SecretAccessKey.Reveal() != "before" {
+		t.Errorf("Again is %+v, %v", now, err)
+	}
+	write("")
+	if _, err := cfg.Again(); err == nil {
+		t.Error("an empty file is taken for a secret")
 	}
 }

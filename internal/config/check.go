@@ -133,6 +133,7 @@ func bounds(c *Config) []bound {
 		{"agent.poll_interval", seconds(c.Agent.PollInterval), 60, 7 * day, "seconds"},
 		{"agent.lookback_days", float64(c.Agent.LookbackDays), 0, 3660, "days"},
 		{"agent.max_concurrent_transfers", float64(c.Agent.MaxConcurrentTransfers), 1, 256, "files"},
+		{"limits.requests", float64(c.Limits.Requests), 0, 1_000_000, "requests per second"},
 		{"retry.max_retries", float64(c.Retry.MaxRetries), 0, 1000, "attempts"},
 		{"retry.initial_delay", seconds(c.Retry.InitialDelay), 0.1, 3600, "seconds"},
 		{"retry.backoff_multiplier", c.Retry.BackoffMultiplier, 1, 100, ""},
@@ -181,6 +182,9 @@ func (l *loader) checkTogether() {
 		if on && !c.Integrity.Statistics {
 			l.refuse(key, "needs integrity.statistics, which is false", "set both, or only integrity.statistics to false")
 		}
+	}
+	if c.Limits.Bandwidth > 0 && c.Limits.Timetable != "" {
+		l.refuse("limits.bandwidth", "is set beside limits.timetable, which tells it for every time", "keep one of them")
 	}
 	l.checkKeys()
 	if (c.NATS.TLS.Cert == "") != (c.NATS.TLS.Key == "") {

@@ -268,10 +268,20 @@ func badServers(list string) (text, fix string) {
 	return "", ""
 }
 
-// checkListen takes every interface: only health and metrics are served.
+// minToken is how many characters nobody guesses.
+const minToken = 32
+
+// checkListen takes every interface for health and metrics, and for the page where it
+// asks who comes.
 func (l *loader) checkListen() {
+	if t := l.cfg.HTTP.Token; t.IsSet() && len(t.Reveal()) < minToken {
+		l.refuse("http.token", "is shorter than 32 characters", "make one with: openssl rand -hex 32")
+	}
 	value := l.cfg.HTTP.Listen
 	if value == "" {
+		if l.cfg.HTTP.Page {
+			l.refuse("http.page", "has no address to be served on", "set http.listen, such as to 127.0.0.1:9464")
+		}
 		return
 	}
 	const fix = "write it as 127.0.0.1:9464, or as 0.0.0.0:9464 for every interface"
@@ -285,6 +295,10 @@ func (l *loader) checkListen() {
 	default:
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			l.refuse("http.listen", "has no port from 0 to 65535", fix)
+		}
+		if l.cfg.HTTP.Page && !l.cfg.HTTP.Proves() && !loopback(host) {
+			l.refuse("http.page", "would let everybody who reaches http.listen give orders and read names of reports",
+				"set http.token (FOCUS_HTTP_TOKEN_FILE) or http.basic_auth_file, or let http.listen be 127.0.0.1:"+port)
 		}
 	}
 }

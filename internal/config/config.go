@@ -18,12 +18,13 @@ type Config struct {
 	OCI       OCI       `yaml:"oci" split_words:"true" desc:"The source: Oracle's bucket of FOCUS reports"`
 	S3        S3        `yaml:"s3" split_words:"true" desc:"The destination: Umbrella's bucket"`
 	Agent     Agent     `yaml:"agent" split_words:"true" desc:"How often and how much"`
+	Limits    Limits    `yaml:"limits" split_words:"true" desc:"What all workers of a route together may take"`
 	Retry     Retry     `yaml:"retry" split_words:"true" desc:"After a failure"`
 	Logging   Logging   `yaml:"logging" split_words:"true" desc:"Where log lines go and how they look"`
 	State     State     `yaml:"state" split_words:"true" desc:"What the agent keeps on disk"`
 	NATS      NATS      `yaml:"nats" split_words:"true" desc:"Queue and ledger"`
 	Naming    Naming    `yaml:"naming" split_words:"true" desc:"Names at the destination, below s3.bucket_path"`
-	HTTP      HTTP      `yaml:"http" split_words:"true" desc:"The listener for probes and metrics"`
+	HTTP      HTTP      `yaml:"http" split_words:"true" desc:"The listener for probes, metrics and the status page"`
 	Integrity Integrity `yaml:"integrity" split_words:"true" desc:"What is read of the reports while they are copied"`
 	Verify    Verify    `yaml:"verify" split_words:"true" desc:"Comparison of source, ledger and destination"`
 	Alerts    Alerts    `yaml:"alerts" split_words:"true" desc:"Who is told how it goes"`
@@ -31,6 +32,16 @@ type Config struct {
 
 	file    string
 	origins map[string]source
+	again   func() (*Config, error)
+}
+
+// Again is the configuration as its file, and the files that hold secrets, are now. What is
+// wrong with them is an error, as at the first time.
+func (c *Config) Again() (*Config, error) {
+	if c.again == nil { // it was read from nowhere
+		return c, nil
+	}
+	return c.again()
 }
 
 // OCI is the source: Oracle's bucket of FOCUS reports.
@@ -73,6 +84,13 @@ type Agent struct {
 	MaxConcurrentTransfers int      `yaml:"max_concurrent_transfers" split_words:"true" desc:"files copied at the same time by one process"`
 	DaemonMode             bool     `yaml:"daemon_mode" split_words:"true" desc:"false: run does one sync and ends"`
 	Since                  Day      `yaml:"since" split_words:"true" desc:"first report day to care for, YYYY-MM-DD; empty: where the first scan begins"`
+}
+
+// Limits are what all workers of a route together may take, however many there are.
+type Limits struct {
+	Bandwidth Rate      `yaml:"bandwidth" split_words:"true" desc:"bytes per second that they read from the source, and send on; 0: no limit"`
+	Requests  int       `yaml:"requests" split_words:"true" desc:"requests per second that they send to both sides; 0: no limit"`
+	Timetable Timetable `yaml:"timetable" split_words:"true" desc:"limits.bandwidth by time, in UTC, with a comma between two entries, such as 08:00 20MB,18:00 off,Sat-08:00 off; each stands until the next; in the file also a list; empty: none"`
 }
 
 // Retry is what happens after a failure.
@@ -134,11 +152,19 @@ type Naming struct {
 	AllowNested bool   `yaml:"allow_nested" split_words:"true" desc:"allow more than one directory level in the template"`
 }
 
-// HTTP is the listener for probes and metrics. It takes no orders and names no
-// object, so that it may listen on any interface, in the clear.
+// HTTP is the listener for probes and metrics, which take no orders and name no
+// object, so that they may be served on any interface, in the clear; and, where it is
+// asked for, for the status page and its API, which do both.
 type HTTP struct {
-	Listen string `yaml:"listen" split_words:"true" desc:"host:port of /livez, /readyz and /metrics, such as 127.0.0.1:9464; port 0: any free one; empty: off"`
+	Listen        string `yaml:"listen" split_words:"true" desc:"host:port of /livez, /readyz and /metrics, such as 127.0.0.1:9464; port 0: any free one; empty: off"`
+	Page          bool   `yaml:"page" split_words:"true" desc:"serve the status page and /api/v1 there, too, from run; on another address than loopback it takes token or basic_auth_file"`
+	Token         Secret `yaml:"token" split_words:"true" desc:"token of at least 32 characters that page and API then ask for, as Bearer or as the password of any user name; empty: none; never as a literal in the file"`
+	BasicAuthFile string `yaml:"basic_auth_file" split_words:"true" path:"true" private:"true" desc:"file with a line user:bcrypt for each user, as htpasswd -B writes it; page and API then ask for one"`
+	ReadOnly      bool   `yaml:"read_only" split_words:"true" desc:"page and API show and refuse every action"`
 }
+
+// Proves reports whether page and API ask who comes.
+func (h HTTP) Proves() bool { return h.Token.IsSet() || h.BasicAuthFile != "" }
 
 // Integrity is what is read of the reports while they are copied.
 type Integrity struct {

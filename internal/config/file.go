@@ -243,7 +243,7 @@ func (l *loader) scalar(f field, p Problem, n *yaml.Node) {
 		l.tags(f, p, n)
 		return
 	}
-	if _, list := f.ptr.(*Addresses); list && n.Kind == yaml.SequenceNode {
+	if isList(f) && n.Kind == yaml.SequenceNode {
 		l.tags(f, p, n)
 		return
 	}
@@ -289,8 +289,17 @@ func (l *loader) warnMissing(p Problem, names []string) {
 	}
 }
 
-// tags takes a mapping of keys to values, or a list of key=value or of addresses. Its
-// messages repeat no value.
+// isList tells whether the file may hold the value as a list.
+func isList(f field) bool {
+	switch f.ptr.(type) {
+	case *Addresses, *Timetable:
+		return true
+	}
+	return false
+}
+
+// tags takes a mapping of keys to values, or a list of key=value, of addresses or of
+// entries of a timetable. Its messages repeat no value.
 func (l *loader) tags(f field, p Problem, n *yaml.Node) {
 	src := source{Problem: p, shown: "the value"}
 	var items []string
@@ -327,8 +336,11 @@ func (l *loader) tags(f field, p Problem, n *yaml.Node) {
 
 // errComma: in a list, a comma in one item would make two of it.
 func errComma(f field) error {
-	if _, tags := f.ptr.(*Tags); tags {
+	switch f.ptr.(type) {
+	case *Tags:
 		return errTagChar
+	case *Timetable:
+		return errSlot
 	}
 	return errAddress
 }

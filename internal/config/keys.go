@@ -202,6 +202,10 @@ func (f field) set(text string) error {
 		err = p.UnmarshalText([]byte(text))
 	case *Addresses:
 		err = p.UnmarshalText([]byte(text))
+	case *Rate:
+		err = p.UnmarshalText([]byte(text))
+	case *Timetable:
+		err = p.UnmarshalText([]byte(text))
 	default:
 		panic(fmt.Sprintf("config: no parser for the type of %s", f.path)) // unreachable: a test sets every key
 	}
@@ -246,6 +250,10 @@ func (f field) want() string {
 		return "a list of tags"
 	case *Addresses:
 		return "a list of addresses"
+	case *Rate:
+		return "a number of bytes"
+	case *Timetable:
+		return "a timetable"
 	}
 	return "a text"
 }

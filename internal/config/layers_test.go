@@ -161,11 +161,12 @@ func TestAgreesWithEnvconfig(t *testing.T) {
 		"s3.storage_class": "STANDARD", "s3.sse": "aws:kms", "s3.acl": "private", "s3.tags": "a=1,b=2", "s3.expected_bucket_owner": "012345678901",
 		"s3.bucket_path": "s3://bucket/a", "s3.endpoint": "https://s3.example.com", "logging.level": "DEBUG", "logging.format": "json",
 		"agent.since": "2025-01-02", "nats.url": "nats://a:1,nats://b:1", "nats.manage": "none", "nats.nkey_file": "", "nats.replicas": "3",
-		"http.listen": "localhost:1", "alerts.heartbeat_url": "https://a.example.com/b", "alerts.webhook_url": "https://a.example.com/c",
+		"http.listen": "localhost:1", "http.token": "0123456789abcdef0123456789abcdef", "alerts.heartbeat_url": "https://a.example.com/b", "alerts.webhook_url": "https://a.example.com/c",
 		"alerts.slack_url": "https://a.example.com/d", "alerts.teams_url": "https://a.example.com/e", "alerts.digest_at": "07:00",
 		"alerts.email.from": "focus@example.com", "alerts.email.to": "a@example.com,b@example.com", "alerts.email.tls": "implicit",
 		"naming.date_format": "%Y%m%d", "naming.template": "{date}/{basename}", "advanced.chunk_size_bytes": "6291456", "agent.poll_interval": "61.5", "s3.profile": "",
 		"verify.absent": "ingested", "integrity.changed": "hold", "integrity.statistics": "true",
+		"limits.bandwidth": "20MB", "limits.timetable": "",
 	}
 	for _, k := range config.Keys() {
 		value, ok := samples[k.Path]

@@ -112,6 +112,10 @@ func newLoader(opts Options) *loader {
 	}
 	cfg := Default()
 	cfg.origins = map[string]source{}
+	cfg.again = func() (*Config, error) {
+		again, _, err := Load(opts)
+		return again, err
+	}
 	return &loader{opts: opts, env: variables(opts.Environ), cfg: cfg, fields: fieldsOf(cfg), bad: map[string]bool{}}
 }
 

@@ -64,6 +64,7 @@ const (
 	numerals   = `^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$`
 	durations  = `^\s*\+?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+\s*$`
 	tagged     = `^([^=,]+=[^,]*(,[^=,]+=[^,]*)*)?$`
+	rates      = `^\s*[0-9]+(\.[0-9]+)? ?([KkMmGg][Ii]?)?[Bb]?\s*$`
 	dates      = `^([0-9]{4}-[0-9]{2}-[0-9]{2})?$`
 )
 
@@ -85,7 +86,9 @@ func (f field) schema() *schema {
 		s.accept(text(dates))
 	case *Tags:
 		s.accept(text(tagged), &schema{Type: []string{"object", "array"}})
-	case *Addresses:
+	case *Rate:
+		s.accept(&schema{Type: "integer"}, text(rates))
+	case *Addresses, *Timetable:
 		s.accept(&schema{Type: []string{"string", "array"}})
 	default:
 		f.words(s)
@@ -132,7 +135,7 @@ func (f field) number(kind string) *schema {
 // plain is the value as JSON has it; nil where it is empty.
 func (f field) plain() any {
 	switch p := f.ptr.(type) {
-	case *bool, *int, *int64, *float64:
+	case *bool, *int, *int64, *float64, *Rate:
 		return reflect.ValueOf(p).Elem().Interface()
 	}
 	if f.text() == "" {

@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"oracle-focus-agent/internal/failpoint"
 )
 
 // A PIDFile is held by this process. A lock of this kind ends when the process
@@ -61,6 +63,7 @@ func WritePIDFile(path string) (*PIDFile, error) {
 	if err := p.publish(); err != nil {
 		return nil, errors.Join(err, os.Remove(file.Name()), file.Close())
 	}
+	failpoint.Reach(failpoint.PIDLocked)
 	return p, nil
 }
 

@@ -16,11 +16,15 @@ import (
 
 const root = "../.."
 
-// load reads a compose file as Compose v2 does; docker-compose 1.29 reads it in
-// internal/e2e.
-func load(t *testing.T, file, envFile string, more ...string) *types.Project {
+// load reads compose files, comma separated, as Compose v2 does; docker-compose 1.29
+// reads them in internal/e2e.
+func load(t *testing.T, files, envFile string, more ...string) *types.Project {
 	t.Helper()
-	opts, err := cli.NewProjectOptions([]string{filepath.Join(root, file)},
+	var paths []string
+	for file := range strings.SplitSeq(files, ",") {
+		paths = append(paths, filepath.Join(root, file))
+	}
+	opts, err := cli.NewProjectOptions(paths,
 		cli.WithWorkingDirectory(root), cli.WithEnvFiles(filepath.Join(root, envFile)), cli.WithDotEnv,
 		cli.WithEnv(more), cli.WithDefaultProfiles(), cli.WithInterpolation(true), cli.WithResolvedPaths(true))
 	if err != nil {
@@ -32,6 +36,9 @@ func load(t *testing.T, file, envFile string, more ...string) *types.Project {
 	}
 	return p
 }
+
+// overlaid is the stack over three servers.
+const overlaid = "docker-compose.yml,deploy/cluster.yml"
 
 func demo(t *testing.T) *types.Project { return load(t, "docker-compose.yml", "deploy/demo.env") }
 
@@ -74,6 +81,7 @@ func ours(p *types.Project) map[string]types.ServiceConfig {
 func TestContainersMayDoLittle(t *testing.T) {
 	for _, p := range []*types.Project{
 		load(t, "docker-compose.yml", "deploy/demo.env", "COMPOSE_PROFILES=demo,tools"),
+		load(t, overlaid, "deploy/demo.env", "COMPOSE_PROFILES=demo,tools"),
 		load(t, "deploy/copiers.yml", "deploy/demo.env", "FOCUS_NATS_URL=tls://nats.example.com:4222"),
 	} {
 		for name, s := range ours(p) {

@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +48,9 @@ type stack struct {
 	world   string // address of the simulator's control server
 
 	dockerCommand, composeCommand command
+	engineWords                   []string // of Compose, before its arguments
+	environmentFile               string
+	guests                        []*stack // projects of other hosts
 	began                         time.Time
 	sum                           summary
 }
@@ -59,9 +64,9 @@ type summary struct {
 	slowest               time.Duration // stop
 }
 
-// newStack prepares a project of its own: nothing of it exists yet. Its end
-// removes everything, whatever happened.
-func newStack(t *testing.T) *stack {
+// newStack prepares a project of its own, of docker-compose.yml and the files more:
+// nothing of it exists yet. Its end removes everything, whatever happened.
+func newStack(t *testing.T, more ...string) *stack {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	t.Cleanup(stop)
 	docker, compose, err := engine(ctx)
@@ -82,9 +87,13 @@ func newStack(t *testing.T) *stack {
 		// Free ports of this host, and S3 keys that may do what Umbrella's may.
 		"ENV_FILE="+environment, "NATS_PUBLISH=127.0.0.1:", "SCANNER_PUBLISH=127.0.0.1:",
 		"SIMULATOR_FLAGS=--days 20 --files 10 --size 1048576 --policy put-only", "COPIERS=2")
+	s.engineWords, s.environmentFile = compose, environment
 	s.dockerCommand = command{docker, os.Environ(), root}
-	s.composeCommand = command{append(compose, "--env-file", environment, "--project-name", s.project, "--profile", "demo",
-		"--file", "docker-compose.yml", "--file", "internal/e2e/testdata/ports.yml"), environ, root}
+	s.composeCommand = command{slices.Concat(compose, []string{"--env-file", environment, "--project-name", s.project, "--profile", "demo",
+		"--file", "docker-compose.yml", "--file", "internal/e2e/testdata/ports.yml"}), environ, root}
+	for _, file := range more {
+		s.composeCommand.words = append(s.composeCommand.words, "--file", file)
+	}
 	t.Cleanup(s.end)
 	return s
 }
@@ -117,8 +126,10 @@ func (s *stack) end() {
 		state, _ := s.composeCommand.run(ctx, "ps")
 		fmt.Printf("%s\n%s\n", logs, state)
 	}
-	if _, err := s.composeCommand.run(ctx, "down", "--volumes", "--remove-orphans", "--timeout", "2"); err != nil {
-		s.t.Errorf("remove the project: %v", err)
+	for _, p := range append(s.guests, s) { // the networks go with the stack
+		if _, err := p.composeCommand.run(ctx, "down", "--volumes", "--remove-orphans", "--timeout", "2"); err != nil {
+			s.t.Errorf("remove the project %s: %v", p.project, err)
+		}
 	}
 }
 
@@ -236,12 +247,17 @@ func (s *stack) load(count int) map[string]bool {
 func (s *stack) ask(f func(context.Context, *nats.Conn, messages.Assets) error) error {
 	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
 	defer cancel()
-	address, err := s.address(s.one("nats"), "4222")
-	if err != nil {
-		return err
+	var urls []string
+	for _, c := range s.nodes() {
+		if address, err := s.address(c, "4222"); err == nil && address != "" {
+			urls = append(urls, "tls://"+address)
+		}
+	}
+	if len(urls) == 0 {
+		return errors.New("no server of the queue runs")
 	}
 	conn, err := nats.Connect(ctx, nats.Options{
-		URLs: []string{"tls://" + address}, Name: "e2e", InboxPrefix: "_INBOX_agent",
+		URLs: urls, Name: "e2e", InboxPrefix: "_INBOX_agent",
 		NKeyFile: filepath.Join(s.keys, "agent", "user.nk"), CA: filepath.Join(s.keys, "agent", "ca.pem"),
 	})
 	if err != nil {
@@ -249,6 +265,12 @@ func (s *stack) ask(f func(context.Context, *nats.Conn, messages.Assets) error) 
 	}
 	defer conn.Close()
 	return f(ctx, conn, messages.Define("focus", "main", 1, ackWait))
+}
+
+// nodes are the servers of the queue, one or three.
+func (s *stack) nodes() []container {
+	s.t.Helper()
+	return s.containers("nats", "nats-2", "nats-3")
 }
 
 // find learns how this host reaches the simulator, and takes the key of the role

@@ -41,11 +41,12 @@ func table() map[string]room {
 		"messages": {},
 
 		"scanner": {uses: []string{"messages"}},
-		"copier":  {uses: []string{"messages"}},
+		"copier":  {uses: []string{"messages"}, tests: []string{"internal/limits"}},
 
 		"internal/nats": {
-			uses:  []string{"messages", "scanner", "copier", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "github.com/gofrs/flock"},
-			tests: []string{"internal/natstest", "github.com/nats-io/jwt/v2", "github.com/nats-io/nkeys"},
+			uses: []string{"messages", "scanner", "copier", "internal/failpoint", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "github.com/gofrs/flock"},
+			// They measure a whole scan, too.
+			tests: []string{"internal/natstest", "internal/oci", "internal/simulator", "github.com/nats-io/jwt/v2", "github.com/nats-io/nkeys"},
 		},
 		"internal/natsserver": {
 			uses:  []string{"messages", "internal/nats", "github.com/nats-io/nkeys"},
@@ -59,13 +60,17 @@ func table() map[string]room {
 			uses:  []string{"messages", "scanner", "copier", "internal/network", "internal/live", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 			tests: []string{"internal/simulator", "internal/versitygw"},
 		},
+		// It stands between a copier and its ports.
+		"internal/limits":  {uses: []string{"messages", "copier", "golang.org/x"}, tests: []string{"internal/nats", "internal/natstest"}},
 		"internal/config":  {uses: []string{"messages", "internal/keyfile", "go.yaml.in/yaml/v4", "github.com/kelseyhightower/envconfig"}, tests: []string{"github.com/santhosh-tekuri/jsonschema/v6"}},
 		"internal/logging": {uses: []string{"github.com/DeRuina/timberjack", "gopkg.in/natefinch/lumberjack.v2", "golang.org/x"}},
 		"internal/agent":   {uses: []string{"messages", "scanner", "copier", "golang.org/x"}},
 		"internal/systemd": {uses: []string{"github.com/coreos/go-systemd/v22/daemon"}},
-		"internal/daemon":  {tests: []string{"golang.org/x"}},
+		"internal/daemon":  {uses: []string{"internal/failpoint"}, tests: []string{"golang.org/x"}},
 		"internal/web": {
-			uses: []string{"messages", "scanner", "copier", "github.com/prometheus/client_golang"},
+			uses: []string{"messages", "scanner", "copier", "internal/agent", "internal/report", "golang.org/x", "github.com/dustin/go-humanize", "github.com/prometheus/client_golang"},
+			// Its tests hold the description of the API against its answers.
+			tests: []string{"github.com/santhosh-tekuri/jsonschema/v6"},
 		},
 		"internal/natstest": {
 			uses: []string{"messages", "internal/nats", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "go.uber.org/goleak"},
@@ -81,14 +86,28 @@ func table() map[string]room {
 		"internal/report":    {uses: []string{"messages"}},
 		"internal/verify":    {uses: []string{"messages"}, tests: []string{"copier", "internal/simulator", "internal/s3"}},
 		"internal/notify":    {uses: []string{"internal/network", "github.com/wneessen/go-mail"}},
+		"internal/trace":     {uses: []string{"messages", "scanner", "copier", "go.opentelemetry.io/otel", "go.opentelemetry.io/contrib", "github.com/go-logr/logr"}, tests: []string{"go.opentelemetry.io/proto", "google.golang.org/protobuf"}},
+		"internal/failpoint": {}, // moments at which a crash is tried; nothing without its build tag
 		"internal/network":   {},
 		"internal/live":      {},
 		"internal/keyfile":   {},
 		"internal/versitygw": {},
+		// It runs the programs, and stands between them.
+		"internal/chaos": {uses: []string{"messages", "internal/nats", "internal/simulator", "github.com/nats-io/nkeys", "github.com/youmark/pkcs8"}, tests: []string{"internal/failpoint"}},
+		// It runs the programs, and others for comparison.
+		"internal/bench": {uses: []string{"internal/simulator", "github.com/aws/aws-sdk-go-v2", "github.com/oracle/oci-go-sdk/v65", "github.com/dustin/go-humanize"}},
 		// It runs the containers, and looks at them from outside as an operator would.
 		"internal/e2e":    {tests: []string{"messages", "internal/nats", "internal/simulator", "github.com/dustin/go-humanize"}},
 		"internal/floors": {},
+		// It looks at the pages of the demo with a browser.
+		"internal/browser": {tests: []string{"github.com/chromedp"}},
+		// It runs scanners and copiers together, in memory and on a server.
+		"internal/model": {tests: []string{"messages", "scanner", "copier", "internal/nats", "internal/natstest", "github.com/nats-io/nats.go"}},
+		// It runs a cluster of NATS servers under the load of many tenancies.
+		"internal/scale":  {tests: []string{"messages", "copier", "internal/nats", "internal/natstest", "github.com/nats-io/nats-server/v2"}},
 		"internal/deploy": {tests: []string{"github.com/compose-spec/compose-go/v2"}},
+		// It renders what is shipped for Kubernetes, and has the program take it.
+		"internal/kubernetes": {tests: []string{"messages", "internal/config", "internal/nats", "internal/natstest", "github.com/nats-io/nats.go", "go.yaml.in/yaml/v4"}},
 		// It holds what is shipped for Prometheus and Grafana against the metrics.
 		"internal/monitoring": {tests: []string{"messages", "scanner", "copier", "internal/web", "go.yaml.in/yaml/v4"}},
 
@@ -96,11 +115,11 @@ func table() map[string]room {
 		"internal/cli": {
 			uses: []string{
 				".", "messages", "scanner", "copier",
-				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/live", "internal/focus", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/web", "internal/notify", "internal/simulator", "internal/state", "internal/systemd", "internal/verify", "internal/report",
+				"internal/nats", "internal/natsserver", "internal/oci", "internal/s3", "internal/live", "internal/focus", "internal/limits", "internal/config", "internal/logging", "internal/agent", "internal/daemon", "internal/failpoint", "internal/web", "internal/notify", "internal/simulator", "internal/state", "internal/systemd", "internal/trace", "internal/verify", "internal/report",
 				"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/gofrs/flock", "github.com/vbauerster/mpb/v8", "github.com/dustin/go-humanize", "golang.org/x",
 			},
 			// Its scripts run the commands against real servers, and look into them.
-			tests: []string{"internal/natstest", "internal/versitygw", "go.yaml.in/yaml/v4", "github.com/nats-io/nkeys", "github.com/youmark/pkcs8", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "github.com/prometheus/client_golang"},
+			tests: []string{"internal/natstest", "internal/versitygw", "go.opentelemetry.io/proto", "google.golang.org/protobuf", "go.yaml.in/yaml/v4", "github.com/nats-io/nkeys", "github.com/youmark/pkcs8", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "github.com/prometheus/client_golang", "github.com/santhosh-tekuri/jsonschema/v6"},
 		},
 
 		"cmd": {uses: []string{"internal/cli"}}, // every directory below cmd

@@ -89,6 +89,8 @@ func busy(role web.Role) *web.Metrics {
 		InFlight: func() int { return 0 },
 		Gate:     func() copier.GateState { return copier.GateState{} },
 		Parts:    func() (int, int) { return 0, 1 },
+		Slots:    func() (int, int) { return 1, 1 },
+		Share:    func() (float64, float64) { return 0, 0 },
 	})
 	if role.Scans {
 		m.Scanned(scanner.Stats{Sweep: true}, nil)

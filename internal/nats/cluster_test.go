@@ -1,6 +1,7 @@
 package nats_test
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -80,6 +81,33 @@ func TestTheGuardsHoldOnThreeReplicas(t *testing.T) {
 	fill(t, w, "2024-11-28", 700)
 	if day, err := l.Day(t.Context(), "2024-11-28"); err != nil || len(day) != 700 {
 		t.Errorf("Day has %d records, %v, want 700", len(day), err)
+	}
+}
+
+// Who looks at the queue of a cluster learns that a server is away.
+func TestAServerOfTheClusterThatIsAwayIsNamed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts three servers")
+	}
+	servers := natstest.Cluster(t)
+	conn := servers[0].Connect(t)
+	a := messages.Define("focus", "main", 3, time.Minute)
+	if _, err := nats.Setup(t.Context(), conn, a, nats.Create); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t, servers[0], conn, a}
+	is := func(lagging ...string) func() bool {
+		return func() bool {
+			s, err := conn.Status(t.Context(), a)
+			return err == nil && s.Leader != "" && slices.Equal(s.Lagging, lagging)
+		}
+	}
+	if err := natstest.Until(is()); err != nil {
+		t.Fatalf("all three are there: %+v", w.status())
+	}
+	servers[2].Stop()
+	if err := natstest.Until(is("natstest-2")); err != nil {
+		t.Fatalf("natstest-2 is away: %+v", w.status())
 	}
 }
 

@@ -42,7 +42,7 @@ type Raw struct {
 // Raw returns the values of the route with keys after the given one, in the order
 // of their keys, at most limit of them, and the last key that it looked at; that
 // is empty where nothing is left. Each value is whole; together they are of no one
-// moment, which does no harm: each record stands for itself.
+// moment, which does no harm: each record stands for itself. Leases are left out.
 func (l *Ledger) Raw(ctx context.Context, after string, limit int) (values []Raw, last string, err error) {
 	keys, err := l.allKeys(ctx)
 	if err != nil {
@@ -74,6 +74,7 @@ func (l *Ledger) allKeys(ctx context.Context) (all []string, err error) {
 			return nil, err
 		}
 		if all = append(all, keys...); len(all) >= total || len(keys) == 0 {
+			all = slices.DeleteFunc(all, l.isLease)
 			slices.Sort(all)
 			return all, nil
 		}

@@ -17,12 +17,13 @@ type Ledger struct {
 	kv   jetstream.KeyValue
 	// bucket and route are names.
 	bucket, route string
+	prefix        string // of the subjects
 	markerTTL     time.Duration
 }
 
 // Ledger binds the bucket, which must exist.
 func (c *Conn) Ledger(ctx context.Context, b messages.Bucket, route string) (*Ledger, error) {
-	l := &Ledger{conn: c, bucket: b.Name, route: route, markerTTL: b.MarkerTTL}
+	l := &Ledger{conn: c, bucket: b.Name, route: route, prefix: "$KV." + b.Name + ".", markerTTL: b.MarkerTTL}
 	err := c.call(ctx, "open the ledger", func(ctx context.Context) (err error) {
 		l.kv, err = c.js.KeyValue(ctx, b.Name)
 		return err

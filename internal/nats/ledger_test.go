@@ -345,3 +345,33 @@ func TestLedgerWithoutABucketSaysSetup(t *testing.T) {
 		t.Errorf("Ledger = %v, want class queue and a remedy", err)
 	}
 }
+
+// Whoever mirrors the ledger knows when it has all that stood there.
+func TestAMirrorTellsWhenItIsComplete(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute)
+	l := w.ledger()
+	fill(t, w, "2026-11-21", 50)
+	ctx, cancel := context.WithCancel(t.Context())
+	seen, complete, done := 0, make(chan int, 1), make(chan error, 1)
+	later := make(chan nats.Entry, 1)
+	go func() {
+		done <- l.Mirror(ctx, func(e nats.Entry) {
+			if seen++; seen > 50 {
+				later <- e
+			}
+		}, func() { complete <- seen })
+	}()
+	if n := <-complete; n != 50 {
+		t.Errorf("it was told complete after %d records of 50", n)
+	}
+	key := messages.RecordKey("main", messages.Report{Day: "2026-11-22", Basename: "later.csv.gz"})
+	write(t, l, key, recordOf(t, "later.csv.gz", messages.StatusCopied), 0)
+	if e := <-later; e.Key != key {
+		t.Errorf("then came %+v", e)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -22,10 +22,12 @@ const (
 type Publisher struct {
 	conn   *Conn
 	prefix string
+	// Headers are put on a message beside JetStream's own; nil: none.
+	Headers func(context.Context) map[string]string
 }
 
 // Publisher queues files under prefix.
-func (c *Conn) Publisher(prefix string) *Publisher { return &Publisher{c, prefix} }
+func (c *Conn) Publisher(prefix string) *Publisher { return &Publisher{conn: c, prefix: prefix} }
 
 // Publish makes m durable in its lane, or finds that the file already waits or
 // is in flight in either lane: then queued is false.
@@ -42,6 +44,11 @@ func (p *Publisher) Publish(ctx context.Context, lane messages.Lane, m messages.
 	}
 	msg := natsgo.NewMsg(messages.Subject(p.prefix, lane, m.Route, m.Object.Name))
 	msg.Data = data
+	if p.Headers != nil {
+		for name, value := range p.Headers(ctx) {
+			msg.Header.Set(name, value)
+		}
+	}
 	anyLane := messages.AnyLane(p.prefix, m.Route, m.Object.Name)
 	ack, err := p.conn.publish(ctx, "queue "+m.Object.Name, msg,
 		jetstream.WithMsgID(m.MsgID()), jetstream.WithExpectLastSequenceForSubject(0, anyLane))

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,38 +13,84 @@ import (
 	"oracle-focus-agent/messages"
 )
 
-// nextWait is how long Next waits for a message of the live lane.
+// nextWait is how long Next waits for a message of the live lane. It is less where the
+// ack wait is short, since a loan is dated from when it was asked for.
 const nextWait = 2 * time.Second
 
 // A Queue hands out messages of one route. Any number of goroutines may use it.
 type Queue struct {
 	conn           *Conn
 	live, backfill messages.Consumer
+	// waiting holds whoever waits at the server: one that takes from both lanes, and one
+	// that takes from the live lane alone.
+	waiting map[bool]chan struct{}
 }
 
 // Queue takes messages from the two consumers of a. It never creates them.
 func (c *Conn) Queue(a messages.Assets) *Queue {
-	return &Queue{c, a.Live, a.Backfill}
+	return &Queue{c, a.Live, a.Backfill, map[bool]chan struct{}{true: make(chan struct{}, 1), false: make(chan struct{}, 1)}}
 }
 
 // Next returns a message of the live lane, else, where backfill is true, one of
 // the backfill lane, else it waits about two seconds for one of the live lane;
 // nil, nil when nothing came.
 //
+// Where several goroutines find nothing, one of them waits at the server, and the others
+// for their turn behind it: what an idle process asks does not grow with its slots. So
+// after a message they come one after the other, each as soon as the one before it has
+// its own.
+//
 // Each pull asks for one message with an inbox of its own, and the inbox is gone
 // when Next returns. The library's Consume and Messages ask ahead after a
 // reconnect, and the message that then waits in the client is run twice.
 func (q *Queue) Next(ctx context.Context, backfill bool) (*copier.Delivery, error) {
-	d, err := q.pull(ctx, q.live, 0)
-	if d != nil || err != nil {
-		return d, err
+	if err := q.conn.connected(); err != nil {
+		return nil, err
 	}
-	if backfill {
-		if d, err := q.pull(ctx, q.backfill, 0); d != nil || err != nil {
+	wait := min(nextWait, q.live.AckWait/4)
+	waiting := q.waiting[backfill]
+	looked := len(waiting) == 0
+	if looked {
+		if d, err := q.look(ctx, backfill); d != nil || err != nil {
 			return d, err
 		}
 	}
-	return q.pull(ctx, q.live, nextWait)
+	select {
+	case waiting <- struct{}{}:
+	default:
+		if looked = false; !q.turn(ctx, waiting, wait) {
+			return nil, ctx.Err()
+		}
+	}
+	defer func() { <-waiting }()
+	if !looked {
+		if d, err := q.look(ctx, backfill); d != nil || err != nil {
+			return d, err
+		}
+	}
+	return q.pull(ctx, q.live, wait)
+}
+
+// turn waits until nobody else waits at the server; not for longer than somebody does.
+func (q *Queue) turn(ctx context.Context, waiting chan<- struct{}, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case waiting <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// look takes what is there.
+func (q *Queue) look(ctx context.Context, backfill bool) (*copier.Delivery, error) {
+	d, err := q.pull(ctx, q.live, 0)
+	if d != nil || err != nil || !backfill {
+		return d, err
+	}
+	return q.pull(ctx, q.backfill, 0)
 }
 
 // pull asks for one message and waits for the server's word, which is a message
@@ -64,6 +111,7 @@ func (q *Queue) pull(ctx context.Context, from messages.Consumer, wait time.Dura
 		return nil, q.conn.fault(ctx, op, err)
 	}
 	defer sub.Unsubscribe()
+	asked := time.Now()
 	if err := nc.PublishRequest(nextSubject(from), sub.Subject, nextRequest(wait)); err != nil {
 		return nil, q.conn.fault(ctx, op, err)
 	}
@@ -87,7 +135,7 @@ func (q *Queue) pull(ctx context.Context, from messages.Consumer, wait time.Dura
 	// would take the loan of a message that had waited for longer than the ack wait
 	// for expired, and lend it to a second worker at once.
 	_ = nc.Publish(msg.Reply, []byte("+WPI"))
-	return q.delivery(msg)
+	return q.delivery(msg, asked)
 }
 
 func nextSubject(c messages.Consumer) string {
@@ -169,7 +217,7 @@ func (q *Queue) handBack(ctx context.Context, inbox <-chan *natsgo.Msg, msg *nat
 	_, _ = q.conn.nc.RequestWithContext(ctx, msg.Reply, []byte("-NAK"))
 }
 
-func (q *Queue) delivery(msg *natsgo.Msg) (*copier.Delivery, error) {
+func (q *Queue) delivery(msg *natsgo.Msg, asked time.Time) (*copier.Delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, &messages.Fault{Class: messages.Queue, Op: "read the metadata of " + msg.Subject, Err: err}
@@ -184,13 +232,49 @@ func (q *Queue) delivery(msg *natsgo.Msg) (*copier.Delivery, error) {
 		Subject:    msg.Subject,
 		Data:       msg.Data,
 		Deliveries: q.deliveries(meta),
+		Asked:      asked,
+		Headers:    msg.Header,
 		// The server confirms a renewal also when the message was lent to another
 		// worker since; then it is that loan that grew.
 		Renew: func(ctx context.Context) error { return answer(ctx, "renew", []byte("+WPI")) },
 		Settle: func(ctx context.Context, v copier.Verdict) error {
-			return answer(ctx, "settle", verdict(v))
+			settle := func(ctx context.Context) error { return answer(ctx, "settle", verdict(v)) }
+			if v.Act == copier.Nak { // a late one would take the message from who has it by then
+				return settle(ctx)
+			}
+			return q.surely(ctx, settle)
 		},
 	}, nil
+}
+
+// surely asks until the server has answered, as long as ctx lets it. A server that is
+// killed right after it has noted an acknowledgement may not have removed the message;
+// being asked again it does. Without that the message would stay, and nobody would be
+// handed it (see Unstick). The error is the last that does not come of the end of ctx.
+func (q *Queue) surely(ctx context.Context, ask func(context.Context) error) error {
+	var last error
+	for {
+		lost := q.conn.next(&q.conn.lost)
+		try, cancel := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-lost: // the answer will not come any more
+				cancel()
+			case <-try.Done():
+			}
+		}()
+		err := ask(try)
+		cancelled := try.Err() != nil
+		cancel()
+		switch {
+		case err == nil || !cancelled && !isSilence(err):
+			return err
+		case ctx.Err() != nil:
+			return cmp.Or(last, err)
+		}
+		last = err
+		pause(ctx, 100*time.Millisecond)
+	}
 }
 
 // deliveries counts from 1 how often the message was handed out. One that is

@@ -3,12 +3,15 @@ package nats_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"oracle-focus-agent/copier"
@@ -54,6 +57,76 @@ func TestNextWaitsForALiveMessage(t *testing.T) {
 	if d := w.next(true); d == nil || d.Subject != "focus.files.live.main.late" {
 		t.Errorf("Next = %+v, want late", d)
 	}
+}
+
+// However many slots have nothing to do, the server is asked by one of them; and when
+// files come, each slot has one at once.
+func TestIdleSlotsAskForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slots = 16
+		w := newWorld(t, time.Minute)
+		var asked, taken atomic.Int64
+		sub, err := w.conn.NATS().Subscribe("$JS.API.CONSUMER.MSG.NEXT.>", func(*natsgo.Msg) { asked.Add(1) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Unsubscribe()
+		ctx, cancel := context.WithCancel(t.Context())
+		queue := w.conn.Queue(w.assets)
+		var all sync.WaitGroup
+		for n := range slots {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					d, err := queue.Next(ctx, n > 0)
+					if err != nil && ctx.Err() == nil {
+						t.Error(err)
+					}
+					if d != nil {
+						taken.Add(1)
+						<-ctx.Done() // a long copy
+					}
+				}
+			})
+		}
+		time.Sleep(time.Minute)
+		// Three questions in two seconds by who takes from both lanes, two by who does not;
+		// and at the begin two of each.
+		if n := asked.Load(); n < 30 || n > 150+2*slots {
+			t.Errorf("%d idle slots ask %d times a minute", slots, n)
+		}
+		w.mustPublish(messages.Backfill, "old")
+		time.Sleep(3 * time.Second)
+		if taken.Load() != 1 {
+			t.Error("a file of the backfill lane waits although nobody has anything to do")
+		}
+		for n := range slots - 1 {
+			w.mustPublish(messages.Live, fmt.Sprint(n))
+		}
+		time.Sleep(3 * time.Second)
+		if n := taken.Load(); n != slots {
+			t.Errorf("%d of %d files were taken in three seconds", n, slots)
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+// With the shortest ack wait there is, a message that comes while it is waited for must
+// be worth its work: the loan is dated from the question.
+func TestALoanIsDatedFromItsQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, time.Second)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(1900 * time.Millisecond)
+			w.publish(messages.Live, file("late"))
+		})
+		defer wg.Wait() // its answer may come after the message that it announces
+		d, begun := w.take(), time.Now()
+		if age := begun.Sub(d.Asked); d.Asked.IsZero() || age < 0 || age > w.assets.Live.AckWait/2 {
+			t.Errorf("asked at %v, taken %v later, with an ack wait of %v", d.Asked, age, w.assets.Live.AckWait)
+		}
+	})
 }
 
 func TestOneRouteNeverGetsTheFilesOfAnother(t *testing.T) {
@@ -313,7 +386,9 @@ func TestSettleOfADeletedConsumerIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []copier.Verdict{{Act: copier.Ack}, {Act: copier.Nak}, {Act: copier.Term}} {
-		if err := d.Settle(t.Context(), v); messages.ClassOf(err) != messages.Queue {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // as long as it is asked
+		err := d.Settle(ctx, v)
+		if cancel(); messages.ClassOf(err) != messages.Queue {
 			t.Errorf("Settle(%+v) = %v, want class queue", v, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
 	"oracle-focus-agent/messages"
 )
@@ -26,22 +27,24 @@ type Entry struct {
 // part of them. A record that nobody can read is as good as none; one of a newer
 // version is an error.
 func (l *Ledger) Day(ctx context.Context, day messages.Day) (map[string]messages.Record, error) {
-	out := map[string]messages.Record{}
-	for r, err := range l.rows(ctx, messages.DayPrefix(l.route, day)+".*") {
+	prefix := messages.DayPrefix(l.route, day) + "."
+	out, reader := map[string]messages.Record{}, newRecordReader()
+	for r, err := range l.rows(ctx, prefix+"*") {
 		if err != nil {
 			return nil, err
 		}
-		e, ok := r.entry()
-		if !ok || e.Erased {
+		basename, err := messages.DecodeToken(strings.TrimPrefix(r.key, prefix))
+		if err != nil || r.erased { // a key that is no record's
 			continue
 		}
+		rec, err := reader.read(r.value)
 		switch {
-		case errors.Is(e.Err, messages.Refused): // the ledger is a cache: what cannot be read is not there
-			l.conn.log.Error("a ledger record cannot be read; its file is looked at again", "key", e.Key, "err", e.Err)
-		case e.Err != nil:
-			return nil, e.Err
+		case errors.Is(err, messages.Refused): // the ledger is a cache: what cannot be read is not there
+			l.conn.log.Error("a ledger record cannot be read; its file is looked at again", "key", r.key, "err", err)
+		case err != nil:
+			return nil, fmt.Errorf("read %s: %w", r.key, err)
 		default:
-			out[e.Basename] = e.Record
+			out[basename] = rec
 		}
 	}
 	return out, nil

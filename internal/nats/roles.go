@@ -53,6 +53,7 @@ func Roles(prefix, route string) []Role {
 		{"renew and settle them, in both forms that servers have for it", t.acks()},
 		{"write records, and notes of open uploads", t.key(route+".*.*.*.*", route+".upload.*")},
 		{"file dead letters", t.Dead.Subjects},
+		{"hold a part of the limits, and remove what dead workers held", t.key(messages.LimitPrefix(route) + ".*")},
 	}
 	watches := []Grant{
 		{"watch the ledger", t.watch()},

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,7 +76,7 @@ func (l *Ledger) keys(ctx context.Context, filter string, offset int) (keys []st
 		Error *jetstream.APIError `json:"error"`
 		Total int                 `json:"total"`
 		State struct {
-			Subjects map[string]uint64 `json:"subjects"`
+			Subjects names `json:"subjects"`
 		} `json:"state"`
 	}
 	err = l.conn.call(ctx, "list "+filter, func(ctx context.Context) error {
@@ -92,11 +93,44 @@ func (l *Ledger) keys(ctx context.Context, filter string, offset int) (keys []st
 		}
 		return nil
 	})
-	for subject := range answer.State.Subjects {
-		keys = append(keys, strings.TrimPrefix(subject, l.subject("")))
+	keys = answer.State.Subjects
+	for i, subject := range keys {
+		keys[i] = l.key(subject)
 	}
 	slices.Sort(keys)
 	return keys, answer.Total, err
+}
+
+// names are those of a JSON object whose values are numbers.
+type names []string
+
+// UnmarshalJSON takes valid JSON, as encoding/json promises. What is not as plain as a list
+// of subjects is, it leaves to the general decoder, which would make a map of a million.
+func (n *names) UnmarshalJSON(b []byte) error {
+	if plain, ok := plainNames(b); ok {
+		*n = plain
+		return nil
+	}
+	var all map[string]uint64
+	err := json.Unmarshal(b, &all)
+	*n = slices.Collect(maps.Keys(all))
+	return err
+}
+
+// plainNames reads {"name":1,"name":2} with neither spaces nor escapes in it.
+func plainNames(b []byte) (names, bool) {
+	if len(b) < len(`{"":1}`) || b[0] != '{' || bytes.IndexByte(b, '\\') >= 0 {
+		return nil, false
+	}
+	all := make(names, 0, bytes.Count(b, []byte(`,`))+1)
+	for part := range bytes.SplitSeq(b[1:len(b)-1], []byte(`,`)) {
+		name, number, ok := bytes.Cut(bytes.TrimPrefix(part, []byte(`"`)), []byte(`":`))
+		if !ok || part[0] != '"' || bytes.IndexByte(name, '"') >= 0 || len(number) > 19 || len(bytes.Trim(number, "0123456789")) > 0 {
+			return nil, false
+		}
+		all = append(all, string(name))
+	}
+	return all, true
 }
 
 // values returns the last entries of keys, all of them, in their order. A
@@ -138,9 +172,13 @@ func (l *Ledger) request(ctx context.Context, keys []string) ([]row, error) {
 
 // collect reads the answers up to the mark of the end, and checks that none is missing.
 func (l *Ledger) collect(ctx context.Context, inbox <-chan *natsgo.Msg, lost <-chan struct{}, keys []string) ([]row, error) {
-	found := make(map[string]row, len(keys))
+	place := make(map[string]int, len(keys)) // of the keys without an answer
+	for i, k := range keys {
+		place[k] = i
+	}
+	rows := make([]row, len(keys))
 	for {
-		msg, err := receive(ctx, inbox, callTimeout, lost)
+		msg, err := soon(ctx, inbox, lost)
 		if err != nil {
 			return nil, err
 		}
@@ -154,14 +192,27 @@ func (l *Ledger) collect(ctx context.Context, inbox <-chan *natsgo.Msg, lost <-c
 		if err != nil {
 			return nil, err
 		}
-		found[r.key] = r
+		if i, ok := place[r.key]; ok {
+			rows[i] = r
+			delete(place, r.key)
+		}
 	}
 	for _, k := range keys {
-		if _, ok := found[k]; !ok {
+		if _, missing := place[k]; missing {
 			return nil, fmt.Errorf("%s was listed, but has no value (yet) on the replica that answered", k)
 		}
 	}
-	return slices.SortedFunc(maps.Values(found), func(a, b row) int { return strings.Compare(a.key, b.key) }), nil
+	return rows, nil
+}
+
+// soon is receive, without a timer where a message is there already.
+func soon(ctx context.Context, inbox <-chan *natsgo.Msg, lost <-chan struct{}) (*natsgo.Msg, error) {
+	select {
+	case msg := <-inbox:
+		return msg, nil
+	default:
+		return receive(ctx, inbox, callTimeout, lost)
+	}
 }
 
 func (l *Ledger) row(msg *natsgo.Msg) (row, error) {
@@ -171,7 +222,7 @@ func (l *Ledger) row(msg *natsgo.Msg) (row, error) {
 		return row{}, errors.New("the server answered a record without subject or sequence")
 	}
 	return row{
-		key:   strings.TrimPrefix(h.Get("Nats-Subject"), l.subject("")),
+		key:   l.key(h.Get("Nats-Subject")),
 		value: msg.Data, revision: revision,
 		// DEL, PURGE, or the server's own marker of a limit.
 		erased: h.Get("KV-Operation") != "" || h.Get("Nats-Marker-Reason") != "",
@@ -179,7 +230,8 @@ func (l *Ledger) row(msg *natsgo.Msg) (row, error) {
 }
 
 func (l *Ledger) stream() string            { return "KV_" + l.bucket }
-func (l *Ledger) subject(key string) string { return "$KV." + l.bucket + "." + key }
+func (l *Ledger) subject(key string) string { return l.prefix + key }
+func (l *Ledger) key(subject string) string { return strings.TrimPrefix(subject, l.prefix) }
 
 // chunks cuts keys into what one request can hold.
 func chunks(keys []string) iter.Seq[[]string] {

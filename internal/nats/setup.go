@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"oracle-focus-agent/internal/failpoint"
 	"oracle-focus-agent/messages"
 )
 
@@ -249,10 +250,25 @@ func (ch change) apply(ctx context.Context, c *Conn, r *Report) error {
 			Remedy: "check nats.replicas, the limits of the account, and that no other stream takes these subjects",
 		}
 	}
-	if err == nil {
-		*done = append(*done, ch.name)
+	if err != nil {
+		return err
 	}
-	return err
+	*done = append(*done, ch.name)
+	if ch.missing {
+		failpoint.Reach(created(ch.name))
+	}
+	return nil
+}
+
+// created is the point behind the creation of an asset.
+func created(name string) failpoint.Point {
+	switch {
+	case strings.HasPrefix(name, "stream KV_"):
+		return failpoint.BucketCreated
+	case strings.HasPrefix(name, "stream "):
+		return failpoint.StreamCreated
+	}
+	return failpoint.ConsumerCreated
 }
 
 // RecreateConsumers makes both consumers anew, so that every message that was

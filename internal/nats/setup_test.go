@@ -58,7 +58,7 @@ func TestTheBucketIsOneForTheLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := status.Config()
-	if cfg.History != 3 || !cfg.Compression || cfg.MaxValueSize != messages.MaxSize || cfg.Storage != jetstream.FileStorage {
+	if cfg.History != 3 || cfg.Compression || cfg.MaxValueSize != messages.MaxSize || cfg.Storage != jetstream.FileStorage {
 		t.Errorf("bucket = %+v", cfg)
 	}
 	// What the library would make of it is exactly what is there.

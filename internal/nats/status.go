@@ -15,7 +15,11 @@ type Status struct {
 	// Connected is false where the server could not be asked; the counts are then zero.
 	Connected       bool
 	Server, Version string
-	Live, Backfill  LaneStatus
+	// Leader is the server of a cluster that keeps the queue at the moment, and Lagging
+	// are those replicas of it that are away or behind; both are empty for one server.
+	Leader         string
+	Lagging        []string
+	Live, Backfill LaneStatus
 	// Messages are all in the queue, of every route; Dead are the dead letters of every route.
 	Messages, Dead uint64
 	// Records are the keys in the ledger, of every route.
@@ -38,15 +42,22 @@ func (c *Conn) Status(ctx context.Context, a messages.Assets) (s Status, err err
 		return s, err
 	}
 	s.Connected, s.Server, s.Version = true, c.nc.ConnectedServerName(), c.nc.ConnectedServerVersion()
-	if s.Messages, _, err = c.count(ctx, a.Files.Name); err != nil {
+	files, err := c.stream(ctx, a.Files.Name)
+	if err != nil {
 		return s, err
 	}
-	if s.Dead, _, err = c.count(ctx, a.Dead.Name); err != nil {
+	s.Messages = files.State.Msgs
+	s.Leader, s.Lagging = replicas(files.Cluster)
+	dead, err := c.stream(ctx, a.Dead.Name)
+	if err != nil {
 		return s, err
 	}
-	if _, s.Records, err = c.count(ctx, "KV_"+a.State.Name); err != nil {
+	s.Dead = dead.State.Msgs
+	ledger, err := c.stream(ctx, "KV_"+a.State.Name)
+	if err != nil {
 		return s, err
 	}
+	s.Records = ledger.State.NumSubjects
 	if s.Live, err = c.lane(ctx, a.Live); err != nil {
 		return s, err
 	}
@@ -54,19 +65,27 @@ func (c *Conn) Status(ctx context.Context, a messages.Assets) (s Status, err err
 	return s, err
 }
 
-func (c *Conn) count(ctx context.Context, stream string) (msgs, subjects uint64, err error) {
-	var info *jetstream.StreamInfo
-	err = c.call(ctx, "look up stream "+stream, func(ctx context.Context) error {
-		s, err := c.js.Stream(ctx, stream)
+func (c *Conn) stream(ctx context.Context, name string) (info *jetstream.StreamInfo, err error) {
+	err = c.call(ctx, "look up stream "+name, func(ctx context.Context) error {
+		s, err := c.js.Stream(ctx, name)
 		if err == nil {
 			info = s.CachedInfo()
 		}
 		return err
 	})
-	if err != nil {
-		return 0, 0, err
+	return info, err
+}
+
+func replicas(cluster *jetstream.ClusterInfo) (leader string, lagging []string) {
+	if cluster == nil || len(cluster.Replicas) == 0 {
+		return "", nil
 	}
-	return info.State.Msgs, info.State.NumSubjects, nil
+	for _, r := range cluster.Replicas {
+		if r.Offline || !r.Current {
+			lagging = append(lagging, r.Name)
+		}
+	}
+	return cluster.Leader, lagging
 }
 
 func (c *Conn) lane(ctx context.Context, l messages.Consumer) (LaneStatus, error) {

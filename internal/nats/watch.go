@@ -21,12 +21,21 @@ var (
 // ends. After a reconnect nothing is missed, but entries may come again. f is
 // called by one goroutine at a time.
 func (l *Ledger) Watch(ctx context.Context, initial bool, f func(Entry)) error {
-	opts := []jetstream.WatchOpt{jetstream.UpdatesOnly()}
 	if initial {
-		opts = nil
+		return l.keepWatching(ctx, f, func() {})
 	}
+	return l.keepWatching(ctx, f, func() {}, jetstream.UpdatesOnly())
+}
+
+// Mirror is Watch with all that stand, and calls stands whenever f was called with all of
+// that: at the begin, and after a reconnect.
+func (l *Ledger) Mirror(ctx context.Context, f func(Entry), stands func()) error {
+	return l.keepWatching(ctx, f, stands)
+}
+
+func (l *Ledger) keepWatching(ctx context.Context, f func(Entry), stands func(), opts ...jetstream.WatchOpt) error {
 	for ctx.Err() == nil {
-		err := l.follow(ctx, f, opts...)
+		err := l.follow(ctx, f, stands, opts...)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -40,7 +49,7 @@ func (l *Ledger) Watch(ctx context.Context, initial bool, f func(Entry)) error {
 	return nil
 }
 
-func (l *Ledger) follow(ctx context.Context, f func(Entry), opts ...jetstream.WatchOpt) error {
+func (l *Ledger) follow(ctx context.Context, f func(Entry), stands func(), opts ...jetstream.WatchOpt) error {
 	renewed := l.conn.next(&l.conn.renewed)
 	watch, stop, err := l.watch(ctx, l.route+".*.*.*.*", opts...)
 	if err != nil {
@@ -57,7 +66,8 @@ func (l *Ledger) follow(ctx context.Context, f func(Entry), opts ...jetstream.Wa
 			if !ok {
 				return errWatchEnded
 			}
-			if e == nil {
+			if e == nil { // the library's sign
+				stands()
 				continue
 			}
 			r := row{e.Key(), e.Value(), e.Revision(), e.Operation() != jetstream.KeyValuePut}

@@ -82,8 +82,8 @@ func (a authority) issue(t *x509.Certificate, public crypto.PublicKey) (*x509.Ce
 }
 
 // certificate makes the server's certificate, where it has none that is good for
-// the hosts.
-func (f *folder) certificate(ca authority, hosts []string) error {
+// the hosts. In a cluster it is also that of a client: of the other servers.
+func (f *folder) certificate(ca authority, hosts, cluster []string) error {
 	const path = "server/cert.pem"
 	key, err := f.privateKey("server/key.pem")
 	if err != nil {
@@ -98,10 +98,14 @@ func (f *folder) certificate(ca authority, hosts []string) error {
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	has := parseCertificate(raw)
-	if has != nil { // a host is never lost
-		t.DNSNames, t.IPAddresses = slices.Clone(has.DNSNames), slices.Clone(has.IPAddresses)
+	if has != nil { // a host is never lost, nor a use
+		t.DNSNames, t.IPAddresses, t.ExtKeyUsage = slices.Clone(has.DNSNames), slices.Clone(has.IPAddresses), slices.Clone(has.ExtKeyUsage)
 	}
-	if more := addHosts(t, hosts); has != nil && !more && isOf(has, key) && has.CheckSignatureFrom(ca.cert) == nil && time.Until(has.NotAfter) >= renewBefore {
+	more := addHosts(t, slices.Concat(hosts, cluster))
+	if len(cluster) > 0 && !slices.Contains(t.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
+		t.ExtKeyUsage, more = append(t.ExtKeyUsage, x509.ExtKeyUsageClientAuth), true
+	}
+	if has != nil && !more && isOf(has, key) && has.CheckSignatureFrom(ca.cert) == nil && time.Until(has.NotAfter) >= renewBefore {
 		return f.put(path, raw)
 	}
 	if ca.key == nil {

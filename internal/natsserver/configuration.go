@@ -3,7 +3,10 @@ package natsserver
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"oracle-focus-agent/internal/nats"
 )
@@ -18,7 +21,7 @@ const general = `
 # Settings of your own belong into another file beside it, for nats-server to start
 # with, that begins with: include nats.conf
 
-server_name: %[1]q
+server_name: %[1]s
 port: 4222
 
 # Nobody comes in without TLS. Who a client is, its nkey proves, not a certificate.
@@ -52,13 +55,54 @@ system_account: SYS
 # with answers; the program takes them for damaged or outdated, and works again.
 `
 
+// clustered is what the servers of a cluster need besides.
+const clustered = `
+# The servers know each other by certificates of this authority, which no client has.
+cluster {
+  name: %[1]q
+  port: 6222
+  # Clients are told of all servers by nats.url; the addresses that the servers have
+  # among themselves lead nowhere from another network.
+  no_advertise: true
+  tls {
+    cert_file: %[2]q
+    key_file: %[3]q
+    ca_file: %[4]q
+    verify: true
+    min_version: "1.3"
+    timeout: 5
+  }
+  routes: [
+%[5]s  ]
+}
+`
+
+// cluster is the part of nats.conf by which servers find each other.
+func (o Options) cluster(cert, key, ca string) string {
+	if len(o.Cluster) == 0 {
+		return ""
+	}
+	var routes strings.Builder
+	for _, host := range o.Cluster {
+		fmt.Fprintf(&routes, "    %q\n", "tls://"+net.JoinHostPort(host, "6222"))
+	}
+	return fmt.Sprintf(clustered, o.serverName(), cert, key, ca, routes.String())
+}
+
+func (o Options) serverName() string { return o.Prefix + "-nats" }
+
 // configuration is nats.conf. users are the public keys by role.
 func (o Options) configuration(users map[string]string) []byte {
 	server := filepath.Join(o.Dir, "server")
+	cert, key := filepath.Join(server, "cert.pem"), filepath.Join(server, "key.pem")
+	name := strconv.Quote(o.serverName())
+	if len(o.Cluster) > 0 {
+		name = "$NATS_SERVER_NAME # of each server its own"
+	}
 	var b bytes.Buffer
 	b.WriteString(o.title())
-	fmt.Fprintf(&b, general, o.Prefix+"-nats",
-		filepath.Join(server, "cert.pem"), filepath.Join(server, "key.pem"), o.StoreDir)
+	fmt.Fprintf(&b, general, name, cert, key, o.StoreDir)
+	b.WriteString(o.cluster(cert, key, filepath.Join(server, "ca.pem")))
 	fmt.Fprintf(&b, "\naccounts {\n  %q {\n    jetstream: enabled\n    users: [\n", o.Prefix)
 	for _, r := range nats.Roles(o.Prefix, o.Route) {
 		writeRole(&b, r, users[r.Name])

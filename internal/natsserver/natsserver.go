@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nkeys"
@@ -31,6 +32,10 @@ type Options struct {
 	// Hosts are the names and addresses that clients use for the server. Those that
 	// the certificate already has stay in it.
 	Hosts []string
+	// Cluster are the hosts of three or five servers that keep every stream together;
+	// empty: one server. All of them get the same files, and each its name by the
+	// variable NATS_SERVER_NAME.
+	Cluster []string
 	// Prefix and Route are nats.prefix and oci.name.
 	Prefix, Route string
 	// StoreDir is where the server is to keep its streams.
@@ -56,15 +61,24 @@ func (o Options) check() error {
 	if len(o.Hosts) == 0 {
 		return errors.New("name the host that clients reach the server at")
 	}
-	for _, h := range o.Hosts {
+	for _, h := range slices.Concat(o.Hosts, o.Cluster) {
 		if err := checkHost(h); err != nil {
 			return err
 		}
+	}
+	if n := len(o.Cluster); n != 0 && n != 3 && n != 5 || slices.ContainsFunc(o.Cluster, isWildcard) || repeats(o.Cluster) {
+		return fmt.Errorf("a cluster of %q cannot agree; name the three or five hosts of its servers, each once", o.Cluster)
 	}
 	if !filepath.IsAbs(o.StoreDir) {
 		return fmt.Errorf("the server needs an absolute directory to keep its streams in, not %q", o.StoreDir)
 	}
 	return o.checkForeign(filepath.Join(o.Dir, "server", "nats.conf"))
+}
+
+func isWildcard(host string) bool { return strings.HasPrefix(host, "*") }
+
+func repeats(hosts []string) bool {
+	return len(slices.Compact(slices.Sorted(slices.Values(hosts)))) != len(hosts)
 }
 
 // checkForeign refuses to replace a configuration that was written by hand, or for
@@ -101,7 +115,7 @@ func (f *folder) writeAll(o Options) error {
 	if err := f.put("server/ca.pem", ca.pem); err != nil {
 		return err
 	}
-	if err := f.certificate(ca, o.Hosts); err != nil {
+	if err := f.certificate(ca, o.Hosts, o.Cluster); err != nil {
 		return err
 	}
 	return f.put("server/nats.conf", o.configuration(users))

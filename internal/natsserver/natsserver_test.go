@@ -330,6 +330,10 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"an URL":               func(o *natsserver.Options) { o.Hosts = []string{"nats://nats"} },
 		"an empty host":        func(o *natsserver.Options) { o.Hosts = []string{""} },
 		"no host":              func(o *natsserver.Options) { o.Hosts = nil },
+		"a cluster of two":     func(o *natsserver.Options) { o.Cluster = []string{"a", "b"} },
+		"one server twice":     func(o *natsserver.Options) { o.Cluster = []string{"a", "b", "a"} },
+		"a pattern of servers": func(o *natsserver.Options) { o.Cluster = []string{"a", "b", "*.c"} },
+		"a route with a port":  func(o *natsserver.Options) { o.Cluster = []string{"a", "b", "c:6222"} },
 		"a relative directory": func(o *natsserver.Options) { o.StoreDir = "data" },
 	} {
 		o := options(filepath.Join(t.TempDir(), "new"))

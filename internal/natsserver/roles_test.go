@@ -177,6 +177,10 @@ func (i *installation) copies(c *nats.Conn) {
 	if s, err := c.Status(i.Context(), i.assets); err != nil || s.Messages > 0 {
 		i.Errorf("Status = %+v, %v, want an empty queue", s, err)
 	}
+	_, err := c.Unstick(i.Context(), i.assets)
+	i.must("look for messages that were settled and still stand", err)
+	_, err = c.NATS().Request("$JS.ACK."+i.assets.Files.Name+"."+i.assets.Live.Name+".1.1.1.1.0", []byte("+ACK"), 5*time.Second)
+	i.must("settle one again", err)
 	record := messages.Record{Status: messages.StatusFailed, Object: messages.Object{Name: name, ETag: "e", Size: 1}, At: time.Now()}
 	raw, err := record.Encode()
 	i.must("encode", err)
@@ -195,8 +199,25 @@ func (i *installation) copies(c *nats.Conn) {
 	if day, err := l.Day(i.Context(), today); err != nil || len(day) != 1 {
 		i.Errorf("Day = %v, %v, want one record", day, err)
 	}
+	i.leases(c)
 	i.must("file a dead letter", c.DeadLetters(i.prefix).Bury(i.Context(), messages.DeadLetter{Route: i.route, Name: name, Error: "tried", At: time.Now()}))
 	i.must("file one of an unknown route", c.DeadLetters(i.prefix).Bury(i.Context(), messages.DeadLetter{Subject: "what?", Name: name, Error: "tried", At: time.Now()}))
+}
+
+// leases is how a worker shares the limits, and removes what a dead one held.
+func (i *installation) leases(c *nats.Conn) {
+	i.Helper()
+	l := i.ledger(c)
+	mine := l.Lease("host/1", time.Minute)
+	if n, err := mine.Hold(i.Context()); err != nil || n != 1 {
+		i.Errorf("Hold = %d, %v, want 1 worker", n, err)
+	}
+	key := messages.LimitKey(i.route, "host/2")
+	revision, err := l.Write(i.Context(), key, []byte("1"), 0)
+	i.must("write "+key, err)
+	_, err = l.Write(i.Context(), key, nil, revision)
+	i.must("erase "+key, err)
+	i.must("release", mine.Release(i.Context()))
 }
 
 // watches wants to see a record that the bucket holds.
@@ -374,6 +395,7 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		notes   = []string{"$KV.focus_state.main.upload.x"}
 		records = append(notes, "$KV.focus_state.main.2026.03.01.x")
 		audit   = []string{"$KV.focus_state.main.audit.x"}
+		limit   = []string{"$KV.focus_state.main.limit.x"}
 		pause   = []string{"$KV.focus_state.main.paused"}
 		hold    = []string{"$JS.API.CONSUMER.PAUSE.FOCUS_FILES.copiers-live", "$JS.API.CONSUMER.PAUSE.FOCUS_FILES.copiers-backfill"}
 		bury    = []string{"focus.dead.main.x"}
@@ -396,10 +418,10 @@ func TestNoRoleCanDoWhatIsAnothers(t *testing.T) {
 		role               string
 		publish, subscribe [][]string
 	}{
-		{"scanner", [][]string{change, take, notes, bury, pause, watch, letters, forged}, [][]string{spy, events, serve, others("scanner")}},
+		{"scanner", [][]string{change, take, notes, limit, bury, pause, watch, letters, forged}, [][]string{spy, events, serve, others("scanner")}},
 		{"copier", [][]string{change, queue, marks, audit, pause, hold, watch, letters, forged}, [][]string{spy, events, serve, others("copier")}},
 		{"agent", [][]string{change, forged}, [][]string{spy, events, serve, others("agent")}},
-		{"viewer", [][]string{change, take, queue, marks, records, audit, pause, hold, bury, forged, {"$KV.focus_state.main.meta"}}, [][]string{spy, serve, others("viewer")}},
+		{"viewer", [][]string{change, take, queue, marks, records, audit, limit, pause, hold, bury, forged, {"$KV.focus_state.main.meta"}}, [][]string{spy, serve, others("viewer")}},
 	} {
 		t.Run(r.role, func(t *testing.T) {
 			nc, v := i.plain(t, r.role)

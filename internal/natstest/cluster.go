@@ -14,7 +14,7 @@ import (
 // takes seconds, and no bubble can hold it.
 func Cluster(t testing.TB) []*Server {
 	t.Helper()
-	ports := freePorts(t, 3)
+	ports := FreePorts(t, 3)
 	var routes []*url.URL
 	for _, p := range ports {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", p)})
@@ -32,11 +32,12 @@ func Cluster(t testing.TB) []*Server {
 		t.Cleanup(s.Stop)
 		out = append(out, s)
 	}
-	awaitLeader(t, out)
+	AwaitLeader(t, out)
 	return out
 }
 
-func awaitLeader(t testing.TB, servers []*Server) {
+// AwaitLeader waits until the servers know each other and one of them leads.
+func AwaitLeader(t testing.TB, servers []*Server) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -53,7 +54,8 @@ func awaitLeader(t testing.TB, servers []*Server) {
 	}
 }
 
-func freePorts(t testing.TB, n int) []int {
+// FreePorts are ports of 127.0.0.1 that nobody uses at the moment.
+func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var out []int
 	for range n {

@@ -42,14 +42,19 @@ func (h *heartbeat) run(l life) {
 	}
 }
 
-// ping tries one beat. At the end of the life there is no time for pauses.
+// ping tries one beat, with the pauses that the host asks for where they are longer. At
+// the end of the life there is no time for pauses.
 func (h *heartbeat) ping(l life) (err error) {
 	for n := range beatTries {
 		_, err = h.request(l.ctx, http.MethodGet, nil)
 		if h.count(err); err == nil {
 			return nil
 		}
-		if n == beatTries-1 || !l.pause(beatPause<<n) {
+		rest := retryAfter(err)
+		if n < beatTries-1 {
+			rest = max(rest, beatPause<<n)
+		}
+		if !l.pause(rest) {
 			break
 		}
 	}

@@ -84,10 +84,12 @@ func (c *Client) answered(f *messages.Fault, answer answerError, resp *http.Resp
 		c.unauthenticated(f, answer, resp)
 	case status == http.StatusForbidden:
 		f.Class, f.Remedy = messages.Forbidden, c.policyRemedy()
+		c.keys.renew()
 	case status == http.StatusNotFound && answer.GetCode() == "ObjectNotFound":
 		f.Class = messages.Gone
-	case status == http.StatusNotFound:
+	case status == http.StatusNotFound: // so Oracle hides a 403
 		f.Class, f.Remedy = messages.NotFound, c.policyRemedy()
+		c.keys.renew()
 	case status == http.StatusPreconditionFailed:
 		f.Class = messages.Changed
 	case status == http.StatusTooManyRequests:

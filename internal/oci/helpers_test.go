@@ -24,6 +24,9 @@ const prefix = "FOCUS Reports/"
 // testKey is made once: RSA keys are slow to make.
 var testKey = sync.OnceValues(simulator.NewKey)
 
+// strangerKey is the one of those whom no simulation knows.
+var strangerKey = sync.OnceValues(simulator.NewKey)
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a client of a simulated bucket.
@@ -38,7 +41,7 @@ func newWorld(t *testing.T, change ...func(*oci.Options)) world {
 	return worldOf(t, simulator.Options{}, change...)
 }
 
-func worldOf(t *testing.T, so simulator.Options, change ...func(*oci.Options)) world {
+func worldOf(t testing.TB, so simulator.Options, change ...func(*oci.Options)) world {
 	t.Helper()
 	so.KeyFile = write(t, "key.pem", string(key(t).PEM()))
 	sim, err := simulator.New(so)
@@ -60,7 +63,7 @@ func worldOf(t *testing.T, so simulator.Options, change ...func(*oci.Options)) w
 	return world{sim, open(t, o), o}
 }
 
-func open(t *testing.T, o oci.Options) *oci.Client {
+func open(t testing.TB, o oci.Options) *oci.Client {
 	t.Helper()
 	c, err := oci.Open(o)
 	if err != nil {
@@ -94,7 +97,7 @@ func options(t *testing.T, endpoint string, change ...func(*oci.Options)) oci.Op
 	return o
 }
 
-func key(t *testing.T) *simulator.Key {
+func key(t testing.TB) *simulator.Key {
 	t.Helper()
 	key, err := testKey()
 	if err != nil {
@@ -106,7 +109,7 @@ func key(t *testing.T) *simulator.Key {
 // stranger signs with a key that no simulation knows.
 func stranger(t *testing.T) func(*oci.Options) {
 	t.Helper()
-	key, err := simulator.NewKey()
+	key, err := strangerKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +175,7 @@ func total(requests map[string]int) int {
 	return n
 }
 
-func write(t *testing.T, name, text string) string {
+func write(t testing.TB, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -11,6 +11,7 @@ package oci
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -52,6 +53,8 @@ type Options struct {
 	Stall time.Duration
 	// Connections is how many objects are open at the same time.
 	Connections int
+	// Around, where set, is put around the transport of the requests.
+	Around func(http.RoundTripper) http.RoundTripper
 }
 
 // A Client reads one bucket. One is enough for a process: it is safe for
@@ -83,7 +86,7 @@ func Open(o Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		keys: keys, options: o, http: newDispatcher(o.Connections, o.Stall),
+		keys: keys, options: o, http: newDispatcher(o.Connections, o.Stall, o.Around),
 		pauses: []time.Duration{200 * time.Millisecond, time.Second},
 	}
 	if c.sdk, err = objectstorage.NewObjectStorageClientWithConfigurationProvider(placed{keys.identity().Region}); err != nil {

@@ -10,34 +10,37 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/oracle/oci-go-sdk/v65/objectstorage"
+	"github.com/oracle/oci-go-sdk/v65/common"
 
 	"oracle-focus-agent/copier"
 	"oracle-focus-agent/messages"
 )
 
 // Open implements copier.Source. ctx must live until the reader is closed.
+//
+// The request is made here and sent by the SDK, which signs it. The SDK's GetObject does
+// the same, but searches what it would log for secrets, whether it logs or not: a quarter
+// of what a small file cost at the source, its signature included (BenchmarkOpen).
 func (c *Client) Open(ctx context.Context, name, etag string, offset int64) (messages.Object, io.ReadCloser, error) {
 	op := "get " + name
 	if err := c.checkName(op, name); err != nil {
 		return messages.Object{}, nil, err
 	}
 	declared, want := whole, http.StatusOK
-	req := objectstorage.GetObjectRequest{NamespaceName: &c.options.Namespace, BucketName: &c.options.Bucket, ObjectName: &name}
+	req := common.MakeDefaultHTTPRequest(http.MethodGet, "/n/"+c.options.Namespace+"/b/"+c.options.Bucket+"/o/"+name)
 	if strings.IndexFunc(etag, unicode.IsControl) >= 0 { // the transport would call it a broken connection
 		return messages.Object{}, nil, &messages.Fault{
 			Class: messages.Refused, Side: messages.Source, Op: op, Err: fmt.Errorf("the etag %q is refused: it has a control character", etag),
 		}
 	}
 	if etag != "" {
-		req.IfMatch = &etag
+		req.Header.Set("If-Match", etag)
 	}
 	if offset > 0 {
 		declared, want = rest(offset), http.StatusPartialContent
-		req.Range = new(fmt.Sprintf("bytes=%d-", offset))
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
-	resp, err := c.sdk.GetObject(detach(ctx), req)
-	raw := resp.RawResponse
+	raw, err := c.sdk.CallWithServiceAndOperationName(detach(ctx), &req, "objectStorage", "GetObject")
 	switch err = foreign(err); {
 	case offset > 0 && raw != nil && (raw.StatusCode == http.StatusOK || raw.StatusCode == http.StatusRequestedRangeNotSatisfiable):
 		err = fmt.Errorf("%w: the answer to the range from %d on is %s", copier.ErrNoRange, offset, raw.Status)

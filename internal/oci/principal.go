@@ -27,7 +27,7 @@ type principal struct {
 
 	turn     chan struct{}                // holds one: whoever asks the SDK
 	provider common.ConfigurationProvider // of whoever has the turn
-	refused  atomic.Bool                  // Oracle did not accept the last token
+	refused  atomic.Bool                  // Oracle did not accept the last token, or not for this
 
 	mu      sync.Mutex
 	tenancy string

@@ -20,7 +20,7 @@ type credentials interface {
 	// tokenError.
 	current(ctx context.Context) (pair, error)
 	// renew has what was read or asked for before replaced, before the next
-	// request, since Oracle did not accept it.
+	// request, since Oracle did not accept it, or does not allow it enough.
 	renew()
 	identity() Identity
 }

@@ -46,14 +46,19 @@ type dispatcher struct {
 	stall  time.Duration
 }
 
-func newDispatcher(connections int, stall time.Duration) *dispatcher {
-	return &dispatcher{
+// newDispatcher puts around, where that is not nil, around its transport.
+func newDispatcher(connections int, stall time.Duration, around func(http.RoundTripper) http.RoundTripper) *dispatcher {
+	d := &dispatcher{
 		client: &http.Client{
 			Transport:     newTransport(connections),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect },
 		},
 		stall: stall,
 	}
+	if around != nil {
+		d.client.Transport = around(d.client.Transport)
+	}
+	return d
 }
 
 type callKey struct{}

@@ -156,7 +156,7 @@ func writeCSV(w io.Writer, rows [][]string) error {
 // is no number, gets an apostrophe in front. A checksum may begin with a plus, is none,
 // and has to stay what the digest is of.
 func harmless(s string) string {
-	s = shown(s)
+	s = Shown(s)
 	if len(s) == 8 && strings.HasSuffix(s, "==") {
 		if raw, err := base64.StdEncoding.DecodeString(s); err == nil && len(raw) == 4 {
 			return s

@@ -109,6 +109,9 @@ func (b *Builder) Add(e Evidence) (f File, contradiction string) {
 	return f, difference(e, f, b.Listing, b.Now)
 }
 
+// Forget takes back the evidence of a day, so that it can be added anew.
+func (b *Builder) Forget(d messages.Day) { delete(b.days, d) }
+
 func (b *Builder) tally(d messages.Day) *tally {
 	if b.days == nil {
 		b.days = map[messages.Day]*tally{}

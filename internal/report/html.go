@@ -17,7 +17,7 @@ func (r Report) WriteHTML(w io.Writer, v View) error { return r.page(v, true).ht
 func (s Statement) WriteHTML(w io.Writer) error { return s.page(true).html(w) }
 
 func (p page) html(w io.Writer) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"shown": shown}).Parse(pageHTML)
+	t, err := template.New("page").Funcs(template.FuncMap{"shown": Shown}).Parse(pageHTML)
 	if err != nil {
 		return err
 	}

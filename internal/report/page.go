@@ -180,7 +180,7 @@ func (h Head) facts() [][2]string {
 
 func (r Report) facts() [][2]string {
 	t := r.Totals
-	listed := fmt.Sprintf("%s, %s", files(t.Listed), size(t.ListedBytes))
+	listed := fmt.Sprintf("%s, %s", files(t.Listed), Size(t.ListedBytes))
 	if r.Basis == FromLedger {
 		listed = "not known"
 	} else if len(r.Differences) == 0 && t.Add() {
@@ -190,7 +190,7 @@ func (r Report) facts() [][2]string {
 	}
 	facts := append(r.Head.facts(),
 		[2]string{"listed", listed},
-		[2]string{"transferred", fmt.Sprintf("%s, %s%s", files(t.Transferred), size(t.Bytes), counted(t.Proven, "; proven by "))},
+		[2]string{"transferred", fmt.Sprintf("%s, %s%s", files(t.Transferred), Size(t.Bytes), counted(t.Proven, "; proven by "))},
 		[2]string{"skipped", files(t.Skipped) + counted(t.Reasons, ": ")},
 		[2]string{"failed", files(t.Failed)},
 		[2]string{"pending", files(t.Pending)},
@@ -199,7 +199,7 @@ func (r Report) facts() [][2]string {
 	if t.Unlisted > 0 && r.Basis != FromLedger {
 		facts = append(facts, [2]string{"not listed", files(t.Unlisted) + " of these: known to the ledger, and no longer listed"})
 	}
-	return append(facts, [2]string{"content", fmt.Sprintf("%s, %s, billed %s%s", some(t.Rows, "row"), some(t.Corrections, "correction"), money(t.Cost), without(t.Uncounted))},
+	return append(facts, [2]string{"content", fmt.Sprintf("%s, %s, billed %s%s", some(t.Rows, "row"), some(t.Corrections, "correction"), Money(t.Cost), without(t.Uncounted))},
 		[2]string{"usual", r.Cadence.Text()})
 }
 
@@ -247,7 +247,7 @@ func daysTable(days []Day) table {
 			rows = fmt.Sprint(d.Rows)
 		}
 		t.Rows = append(t.Rows, row{string(d.State), []string{
-			string(d.Day), words(string(d.State)), fmt.Sprintf("%d/%d", d.Delivered, d.Files), size(d.Bytes), rows, dayMoney(d),
+			string(d.Day), words(string(d.State)), fmt.Sprintf("%d/%d", d.Delivered, d.Files), Size(d.Bytes), rows, dayMoney(d),
 			span(d.FirstDelivery, d.LastDelivery), latency(d), d.Why,
 		}})
 	}
@@ -260,9 +260,9 @@ func dayMoney(d Day) string {
 	case d.Delivered == 0 || d.Uncounted == d.Delivered:
 		return "-"
 	case d.Uncounted > 0:
-		return money(d.Cost) + fmt.Sprintf(" (%s not counted)", files(d.Uncounted))
+		return Money(d.Cost) + fmt.Sprintf(" (%s not counted)", files(d.Uncounted))
 	}
-	return money(d.Cost)
+	return Money(d.Cost)
 }
 
 func span(first, last time.Time) string {
@@ -307,7 +307,7 @@ func filesTable(s Section, name, caption string, all []File) table {
 		if f.Section != s {
 			continue
 		}
-		cells := []string{f.Object, size(f.Size), words(f.Reason)}
+		cells := []string{f.Object, Size(f.Size), words(f.Reason)}
 		if s == Failed || s == Pending {
 			cells = append(cells, fmt.Sprint(f.Attempts), f.Why)
 		} else {
@@ -363,8 +363,8 @@ func differencesTable(all []Difference) table {
 	return t
 }
 
-// money is costs to look at: rounded to two places.
-func money(costs []Cost) string {
+// Money is costs to look at: rounded to two places.
+func Money(costs []Cost) string {
 	var parts []string
 	for _, c := range costs {
 		parts = append(parts, cents(c.Billed)+" "+c.Currency)
@@ -375,7 +375,8 @@ func money(costs []Cost) string {
 	return strings.Join(parts, ", ")
 }
 
-func size(n int64) string {
+// Size is a number of bytes to look at.
+func Size(n int64) string {
 	unit, value := "B", float64(n)
 	for _, u := range []string{"KiB", "MiB", "GiB", "TiB"} {
 		if value < 1024 {
@@ -389,9 +390,9 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// shown is a text of somebody else, of which nothing is invisible or turns the
+// Shown is a text of somebody else, of which nothing is invisible or turns the
 // reading direction.
-func shown(s string) string {
+func Shown(s string) string {
 	var b strings.Builder
 	for i, r := range s {
 		switch {

@@ -71,7 +71,7 @@ func (s Statement) facts() [][2]string {
 	facts := append(s.Head.facts(),
 		[2]string{"usage days", fmt.Sprintf("%s to %s", s.Month.First(), s.Month.Last())},
 		[2]string{"close", shortTime(s.Closes)},
-		[2]string{"delivered", fmt.Sprintf("%s, %s; %d of them after the close, %d by the Python agent", files(s.Delivered), size(s.Bytes), s.Late, s.Inherited)},
+		[2]string{"delivered", fmt.Sprintf("%s, %s; %d of them after the close, %d by the Python agent", files(s.Delivered), Size(s.Bytes), s.Late, s.Inherited)},
 		[2]string{"corrected", fmt.Sprintf("%s replaced since the close; %d correction rows, %d of them delivered since the close", files(len(s.Replaced)), s.Corrections, s.CorrectionsLate)},
 		[2]string{"rows", fmt.Sprintf("%d of the usage days%s", s.Rows, without(len(s.Uncounted)))},
 		[2]string{"digest", fmt.Sprintf("%s over %d lines of key,size,crc32c", s.Digest, len(s.List))},
@@ -124,7 +124,7 @@ func comparedTable(all []Compared) table {
 func undeliveredTable(all []File) table {
 	t := table{Name: "Not delivered", Caption: "Files of the month that are not at the destination", Columns: heads("file", "#size", "state", "reason", "why")}
 	for _, f := range all {
-		t.Rows = append(t.Rows, row{string(Failed), []string{f.Object, size(f.Size), string(f.Section), words(f.Reason), f.Why}})
+		t.Rows = append(t.Rows, row{string(Failed), []string{f.Object, Size(f.Size), string(f.Section), words(f.Reason), f.Why}})
 	}
 	return t
 }

@@ -36,7 +36,7 @@ func (p page) text(w io.Writer) error {
 
 func (p page) textHead(w io.Writer) error {
 	for _, n := range p.Notes {
-		if _, err := fmt.Fprintf(w, "NOTE: %s\n", shown(n)); err != nil {
+		if _, err := fmt.Fprintf(w, "NOTE: %s\n", Shown(n)); err != nil {
 			return err
 		}
 	}
@@ -45,7 +45,7 @@ func (p page) textHead(w io.Writer) error {
 	}
 	tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range p.Facts {
-		fmt.Fprintf(tabs, "  %s\t%s\n", f[0], shown(f[1]))
+		fmt.Fprintf(tabs, "  %s\t%s\n", f[0], Shown(f[1]))
 	}
 	return tabs.Flush()
 }
@@ -60,7 +60,7 @@ func (t table) text(w io.Writer) error {
 	for _, r := range t.Rows {
 		cells := make([]string, len(r.Cells))
 		for i, c := range r.Cells {
-			cells[i] = shown(c)
+			cells[i] = Shown(c)
 		}
 		lines = append(lines, cells)
 	}

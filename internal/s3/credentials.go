@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,20 @@ type noCredentials struct{ err error }
 func (e noCredentials) Error() string { return "no AWS credentials: " + e.err.Error() }
 func (e noCredentials) Unwrap() error { return e.err }
 
-func (o Options) static() aws.CredentialsProvider {
-	return credentials.NewStaticCredentialsProvider(o.AccessKeyID, o.SecretAccessKey, o.SessionToken)
+// keys are the credentials of the options, and from the second question on, which comes
+// after S3 has refused them, what they are then.
+func (o Options) keys() aws.CredentialsProvider {
+	var mu sync.Mutex
+	refused := false
+	return aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if refused && o.Renewed != nil {
+			if id, secret, token, err := o.Renewed(); err == nil {
+				o.AccessKeyID, o.SecretAccessKey, o.SessionToken = id, secret, token
+			}
+		}
+		refused = true
+		return credentials.NewStaticCredentialsProvider(o.AccessKeyID, o.SecretAccessKey, o.SessionToken).Retrieve(ctx)
+	})
 }

@@ -20,8 +20,8 @@ import (
 )
 
 // fault gives err its class. The end of ctx wins over all others, and stays
-// visible to errors.Is. Refused credentials are forgotten, so that the next
-// call looks for new ones.
+// visible to errors.Is. Credentials that are refused, or not allowed to do this, are
+// forgotten, so that the next call looks for new ones.
 func (c *Client) fault(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", op, ctx.Err())
@@ -46,7 +46,7 @@ func (c *Client) fault(ctx context.Context, op string, err error) error {
 			CA: "SSL_CERT_FILE or AWS_CA_BUNDLE", Endpoint: "s3.endpoint", Host: "s3.region and the bucket in s3.bucket_path", Late: "no answer in time",
 		}.Unanswered(err)
 	}
-	if f.Class == messages.Unauthenticated {
+	if f.Class == messages.Unauthenticated || f.Class == messages.Forbidden { // which HEAD cannot tell apart
 		c.creds.Invalidate()
 		c.signer.forget()
 	}

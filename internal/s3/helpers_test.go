@@ -37,12 +37,12 @@ type world struct {
 	options s3.Options
 }
 
-func newWorld(t *testing.T, policy simulator.Policy, change ...func(*s3.Options)) world {
+func newWorld(t testing.TB, policy simulator.Policy, change ...func(*s3.Options)) world {
 	t.Helper()
 	return worldOf(t, simulator.Options{Policy: policy}, change...)
 }
 
-func worldOf(t *testing.T, so simulator.Options, change ...func(*s3.Options)) world {
+func worldOf(t testing.TB, so simulator.Options, change ...func(*s3.Options)) world {
 	t.Helper()
 	rsa, err := testKey()
 	if err != nil {
@@ -64,7 +64,7 @@ func worldOf(t *testing.T, so simulator.Options, change ...func(*s3.Options)) wo
 	return world{sim, open(t, o), o}
 }
 
-func open(t *testing.T, o s3.Options) *s3.Client {
+func open(t testing.TB, o s3.Options) *s3.Client {
 	t.Helper()
 	alone(t)
 	c, err := s3.Open(t.Context(), o)
@@ -77,7 +77,7 @@ func open(t *testing.T, o s3.Options) *s3.Client {
 }
 
 // alone hides the AWS configuration of the machine, unless the test has its own.
-func alone(t *testing.T) {
+func alone(t testing.TB) {
 	t.Helper()
 	for name, value := range map[string]string{
 		"AWS_CONFIG_FILE":             filepath.Join(t.TempDir(), "none"),
@@ -155,7 +155,7 @@ func random(t *testing.T, seed uint64, size int64) []byte {
 	return b
 }
 
-func write(t *testing.T, name, text string) string {
+func write(t testing.TB, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

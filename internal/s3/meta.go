@@ -20,6 +20,7 @@ const (
 	metaName   = "oci-name"
 	metaETag   = "oci-etag"
 	metaCRC32C = "crc32c"
+	metaTrace  = "trace-id" // of the attempt that sent the object, where that was traced
 )
 
 // What a report says of itself, where that is wanted (integrity.metadata).
@@ -47,6 +48,9 @@ func metadata(m copier.Meta) map[string]string {
 		}
 	}
 	withStatistics(values, m.Statistics)
+	if m.TraceID != "" {
+		addWhole(values, map[string]string{metaTrace: m.TraceID})
+	}
 	return values
 }
 
@@ -62,6 +66,11 @@ func withStatistics(values map[string]string, s *messages.Statistics) {
 	if currency, billed := billed(s.Sums); billed != "" {
 		more[metaCurrency], more[metaBilled] = currency, billed
 	}
+	addWhole(values, more)
+}
+
+// addWhole adds all of more to the values, or nothing where it does not fit.
+func addWhole(values, more map[string]string) {
 	size := 0
 	for _, all := range []map[string]string{values, more} {
 		for key, value := range all {

@@ -115,6 +115,31 @@ func TestMetadataSurvivesTheHeader(t *testing.T) {
 	}
 }
 
+// TestATraceIsNamedWhereItFits: an object without a trace has no word of it, and one
+// whose own metadata leave no room is stored without it.
+func TestATraceIsNamedWhereItFits(t *testing.T) {
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	long := strings.Repeat("a", 1000)
+	for title, c := range map[string]struct {
+		meta copier.Meta
+		want string
+	}{
+		"no trace": {copier.Meta{Name: "a"}, ""},
+		"a trace":  {copier.Meta{Name: "a", TraceID: id}, id},
+		"no room":  {copier.Meta{Name: long, ETag: long, TraceID: id}, ""},
+	} {
+		t.Run(title, func(t *testing.T) {
+			w := newWorld(t, simulator.AllowAll)
+			if _, err := w.client.Put(t.Context(), key, []byte("x"), c.meta); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.S3.Objects()[0].Metadata; got["trace-id"] != c.want || got["oci-name"] != c.meta.Name {
+				t.Errorf("metadata %v, want the trace %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestHeadTellsWhatIsStored(t *testing.T) {
 	w := newWorld(t, simulator.AllowAll)
 	etag, err := w.client.Put(t.Context(), key, []byte("hello"), meta)

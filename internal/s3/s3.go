@@ -11,7 +11,8 @@
 // There is one retry policy: three attempts for what may be repeated without a
 // trace (Put, Part, Complete, Abort, Head), a short pause with jitter between
 // them, all within the deadline of the call, and one attempt for Create, since
-// an answer that is lost there leaves an upload behind that nobody knows.
+// an answer that is lost there leaves an upload behind that nobody knows. A pause that
+// S3 asks for is kept; one of more than five seconds ends the call, and is the caller's.
 package s3
 
 import (
@@ -27,15 +28,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
 
 	"oracle-focus-agent/copier"
+	"oracle-focus-agent/internal/network"
 )
 
 const (
 	attempts = 3
+	// maxPause is the longest pause within a call, which holds a buffer and a slot.
+	maxPause = 5 * time.Second
 
 	putDeadline      = 5 * time.Minute // Put and Part
 	completeDeadline = 10 * time.Minute
@@ -60,6 +65,9 @@ type Options struct {
 	// AccessKeyID, with SecretAccessKey and perhaps SessionToken, replaces AWS's
 	// own search for credentials.
 	AccessKeyID, SecretAccessKey, SessionToken string
+	// Renewed reads these three again where S3 did not accept them; nil, or an error: they
+	// stay.
+	Renewed func() (accessKeyID, secretAccessKey, sessionToken string, err error)
 	// Extras are what each object is given beside its bytes.
 	Extras Extras
 	// ExpectedBucketOwner is the account that the bucket must belong to; S3 refuses
@@ -71,6 +79,8 @@ type Options struct {
 	// once it has all of it; zero means 30 s. For the answer to Complete S3 may
 	// take its time.
 	Stall time.Duration
+	// Around, where set, is put around the transport of the requests.
+	Around func(http.RoundTripper) http.RoundTripper
 }
 
 // A ConfigError says what is wrong with the settings of the destination.
@@ -122,6 +132,9 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		http: newHTTP(cfg, o.Connections, o.Stall, o.Stall), patient: newHTTP(cfg, o.Connections, o.Stall, 0),
 		pauses: []time.Duration{200 * time.Millisecond, time.Second},
 	}
+	if o.Around != nil {
+		c.http.Transport, c.patient.Transport = o.Around(c.http.Transport), o.Around(c.patient.Transport)
+	}
 	c.sdk = s3.NewFromConfig(cfg, func(s *s3.Options) {
 		s.Credentials = c.creds
 		s.HTTPSignerV4 = c.signer
@@ -133,6 +146,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 			r.MaxAttempts = attempts
 			r.RateLimiter = ratelimit.None // three attempts, whatever other calls meet
 			r.Backoff = retry.BackoffDelayerFunc(c.pause)
+			r.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(patience)}, r.Retryables...)
 		})
 		if o.Endpoint != "" {
 			s.BaseEndpoint = new(strings.TrimSuffix(o.Endpoint, "/"))
@@ -141,10 +155,28 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	return c, nil
 }
 
-// pause is the one after the given attempt, which counts from 1; with jitter.
-func (c *Client) pause(attempt int, _ error) (time.Duration, error) {
+// pause is the one after the given attempt, which counts from 1: with jitter, and not
+// shorter than S3 asks for.
+func (c *Client) pause(attempt int, err error) (time.Duration, error) {
 	d := c.pauses[min(attempt, len(c.pauses))-1]
-	return d/2 + rand.N(d/2+1), nil
+	return max(d/2+rand.N(d/2+1), asked(err)), nil
+}
+
+// patience ends a call whose answer asks for a long pause.
+func patience(err error) aws.Ternary {
+	if asked(err) > maxPause {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
+}
+
+// asked is the pause that the answer of a failed attempt asks for.
+func asked(err error) time.Duration {
+	resp, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || resp.HTTPStatusCode() == 0 {
+		return 0
+	}
+	return network.RetryAfter(resp.HTTPResponse().Header)
 }
 
 func (o Options) check() error {
@@ -173,7 +205,7 @@ func (o Options) loader() func(context.Context) (aws.Config, error) {
 		with = append(with, config.WithSharedConfigProfile(o.Profile))
 	}
 	if o.AccessKeyID != "" {
-		with = append(with, config.WithCredentialsProvider(o.static()))
+		with = append(with, config.WithCredentialsProvider(o.keys()))
 	}
 	return func(ctx context.Context) (aws.Config, error) {
 		cfg, err := config.LoadDefaultConfig(ctx, with...)

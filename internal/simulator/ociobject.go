@@ -35,7 +35,7 @@ func (o *OCI) serveObject(w http.ResponseWriter, r *http.Request, name string) *
 	part.writeHeaders(w)
 	if r.Method != http.MethodHead {
 		body := &countingReader{r: io.LimitReader(e.Content.Open(part.start), part.length), n: &o.sent}
-		io.CopyBuffer(onlyWriter{w}, body, make([]byte, 64<<10))
+		io.CopyBuffer(onlyWriter{w}, body, make([]byte, min(part.length+1, 64<<10)))
 	}
 	return nil
 }

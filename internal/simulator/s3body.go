@@ -93,7 +93,10 @@ type literalReader struct {
 func (l *literalReader) Read(b []byte) (int, error) {
 	n, err := l.r.Read(b)
 	l.sum.Write(b[:n])
-	if got := hex.EncodeToString(l.sum.Sum(nil)); err == io.EOF && got != l.want {
+	if err != io.EOF {
+		return n, err
+	}
+	if got := hex.EncodeToString(l.sum.Sum(nil)); got != l.want {
 		e := errInvalid("XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.")
 		return n, e.with("ClientComputedContentSHA256", l.want).with("S3ComputedContentSHA256", got)
 	}

@@ -75,8 +75,8 @@ func validSum(algorithm, value string) bool {
 	return err == nil && len(sum) == newHash(algorithm).Size()
 }
 
-// digests is the sums of a body: always MD5 and CRC32C, and one of the
-// client's choice.
+// digests is the sums of a body: CRC32C, MD5 unless the store is hollow, and one of
+// the client's choice.
 type digests struct {
 	md5, crc32c hash.Hash
 	algorithm   string
@@ -93,10 +93,14 @@ func newDigests(algorithm string) *digests {
 }
 
 func (d *digests) writer() io.Writer {
-	if d.chosen == d.crc32c {
-		return io.MultiWriter(d.md5, d.crc32c)
+	all := []io.Writer{d.crc32c}
+	if d.chosen != d.crc32c {
+		all = append(all, d.chosen)
 	}
-	return io.MultiWriter(d.md5, d.crc32c, d.chosen)
+	if d.md5 != nil {
+		all = append(all, d.md5)
+	}
+	return io.MultiWriter(all...)
 }
 
 // received is a body that is whole and matches everything claimed about it.
@@ -126,7 +130,7 @@ func (s *S3) receive(r *s3Request) (*received, *s3Error) {
 	if ioErr != nil {
 		return nil, errInternal(ioErr)
 	}
-	got, err := copyBody(dst, body, c)
+	got, err := s.copyBody(dst, body, c)
 	if err != nil {
 		dst.discard()
 		return nil, err
@@ -134,21 +138,35 @@ func (s *S3) receive(r *s3Request) (*received, *s3Error) {
 	return got, nil
 }
 
-func copyBody(dst staged, body *payload, c claim) (*received, *s3Error) {
-	algorithm := c.algorithm
-	if algorithm == "" {
-		algorithm = "CRC64NVME"
-	}
-	d := newDigests(algorithm)
-	n, err := io.CopyBuffer(io.MultiWriter(dst, d.writer()), body, make([]byte, 256<<10))
+func (s *S3) copyBody(dst staged, body *payload, c claim) (*received, *s3Error) {
+	d := s.digests(c.algorithm)
+	n, err := io.CopyBuffer(io.MultiWriter(dst, d.writer()), body, make([]byte, min(body.length+1, 256<<10)))
 	if err != nil {
 		return nil, asS3Error(err)
 	}
 	if err := dst.close(); err != nil {
 		return nil, errInternal(err)
 	}
-	got := &received{staged: dst, size: n, md5: d.md5.Sum(nil), crc32c: base64Sum(d.crc32c), algorithm: algorithm, checksum: base64Sum(d.chosen)}
+	got := &received{staged: dst, size: n, crc32c: base64Sum(d.crc32c), algorithm: d.algorithm, checksum: base64Sum(d.chosen)}
+	if d.md5 != nil {
+		got.md5 = d.md5.Sum(nil)
+	} else {
+		got.md5 = s.assumedMD5(n, got.crc32c, c.md5)
+	}
 	return got, c.compare(got, body.trailer)
+}
+
+// digests are those of a body whose client chose an algorithm; empty: none.
+func (s *S3) digests(algorithm string) *digests {
+	switch {
+	case !s.Hollow:
+		return newDigests(shown(false, algorithm, "CRC64NVME"))
+	case algorithm == "":
+		algorithm = "CRC32C" // which is computed anyhow
+	}
+	d := newDigests(algorithm)
+	d.md5 = nil
+	return d
 }
 
 func asS3Error(err error) *s3Error {

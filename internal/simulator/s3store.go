@@ -32,11 +32,14 @@ type staged interface {
 	discard()
 }
 
-func newStore(bucket, dir string) (store, error) {
-	if dir == "" {
-		return newMemoryStore(bucket)
+func newStore(o S3Options) (store, error) {
+	switch {
+	case o.Hollow:
+		return hollowStore{}, nil
+	case o.Dir == "":
+		return newMemoryStore(o.Bucket)
 	}
-	return newDirStore(dir)
+	return newDirStore(o.Dir)
 }
 
 // memoryStore keeps objects in gofakes3's memory backend.

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime"
 	"sync"
@@ -50,6 +51,11 @@ type Sources struct {
 	Gate     func() copier.GateState
 	// Parts are the part buffers.
 	Parts func() (inUse, limit int)
+	// Slots are how many files may be copied at once now, and how many are configured.
+	Slots func() (allowed, configured int)
+	// Share is the part of the limits that this process has, in a second; 0 is without a
+	// limit.
+	Share func() (bytes, requests float64)
 	// Paused reports whether an operator has paused the route.
 	Paused func() bool
 }
@@ -192,6 +198,10 @@ func (m *Metrics) addCopies(s Sources) {
 	m.gaugeFunc("in_flight", "Files whose bytes are moving in this process.", nil, func() float64 { return float64(s.InFlight()) })
 	m.gaugeFunc("part_buffers_in_use", "Part buffers that copies hold.", nil, func() float64 { used, _ := s.Parts(); return float64(used) })
 	m.gaugeFunc("part_buffers_limit", "Part buffers that copies can hold at most.", nil, func() float64 { _, limit := s.Parts(); return float64(limit) })
+	m.gaugeFunc("slots_allowed", "Files that may be copied at once by this process; fewer than configured while a side is overloaded.", nil, func() float64 { n, _ := s.Slots(); return float64(n) })
+	m.gaugeFunc("slots_configured", "Files that are copied at once by this process where both sides take it (agent.max_concurrent_transfers).", nil, func() float64 { _, n := s.Slots(); return float64(n) })
+	m.gaugeFunc("limit_share_bytes", "Bytes that this process may read in a second: its part of limits.bandwidth; +Inf without a limit.", nil, func() float64 { n, _ := s.Share(); return unlimited(n) })
+	m.gaugeFunc("limit_share_requests", "Requests that this process may send in a second: its part of limits.requests; +Inf without a limit.", nil, func() float64 { _, n := s.Share(); return unlimited(n) })
 	for _, side := range []messages.Side{messages.Source, messages.Destination} {
 		m.gaugeFunc("gate_open", "1 while this side fails for every file and is left alone.", prometheus.Labels{"side": string(side)}, func() float64 {
 			if g := s.Gate(); g.Open && g.Side == side {
@@ -200,6 +210,14 @@ func (m *Metrics) addCopies(s Sources) {
 			return 0
 		})
 	}
+}
+
+// unlimited is a limit as it is shown, where 0 stands for none.
+func unlimited(n float64) float64 {
+	if n == 0 {
+		return math.Inf(1)
+	}
+	return n
 }
 
 // Scanned takes the end of a scan.

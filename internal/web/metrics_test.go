@@ -33,6 +33,8 @@ func metrics(err error) *web.Metrics {
 		InFlight: func() int { return 3 },
 		Gate:     func() copier.GateState { return copier.GateState{Open: true, Side: messages.Destination} },
 		Parts:    func() (int, int) { return 4, 12 },
+		Slots:    func() (int, int) { return 2, 8 },
+		Share:    func() (float64, float64) { return 1000, 0 },
 	})
 }
 
@@ -145,6 +147,10 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		focus_notifications_total{kind="webhook",result="ok"} 2
 		focus_part_buffers_in_use 4
 		focus_part_buffers_limit 12
+		focus_slots_allowed 2
+		focus_slots_configured 8
+		focus_limit_share_bytes 1000
+		focus_limit_share_requests +Inf
 		focus_last_copy_timestamp_seconds 1.8e9
 		focus_newest_delivered_report_day_timestamp_seconds 1.7723232e9
 		focus_queue_up 1
@@ -228,6 +234,7 @@ func TestARoleExportsOnlyItsOwnWork(t *testing.T) {
 		t.Error("a scanner exports copies, or no scans")
 	}
 	sources.InFlight, sources.Gate, sources.Parts = func() int { return 0 }, func() copier.GateState { return copier.GateState{} }, func() (int, int) { return 0, 1 }
+	sources.Slots, sources.Share = func() (int, int) { return 1, 1 }, func() (float64, float64) { return 0, 0 }
 	text = exported(t, web.NewMetrics(web.Role{Copies: true}, about(), sources))
 	if strings.Contains(text, "focus_scan") || !strings.Contains(text, "focus_copies_total") {
 		t.Error("a copier exports scans, or no copies")
