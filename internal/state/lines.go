@@ -153,6 +153,9 @@ func check(route string, l Line) error {
 	case l.Key == messages.VerificationKey(route):
 		_, err := messages.DecodeVerification(l.Value)
 		return err
+	case l.Key == messages.DigestKey(route):
+		_, err := messages.DecodeDigestNote(l.Value)
+		return err
 	case strings.HasPrefix(l.Key, messages.AuditPrefix(route)+"."):
 		_, err := messages.DecodeAction(l.Value)
 		return err

@@ -81,6 +81,7 @@ func sample(t testing.TB) []state.Line {
 		{Key: messages.UploadKey("main", name), Value: encoded(t, messages.Upload{Key: "k", ID: "u"}.Encode)},
 		{Key: messages.PauseKey("main"), Value: encoded(t, messages.Pause{Reason: "r", By: "b"}.Encode)},
 		{Key: messages.VerificationKey("main"), Value: encoded(t, messages.Verification{From: "2024-11-01"}.Encode)},
+		{Key: messages.DigestKey("main"), Value: encoded(t, messages.DigestNote{By: "host/1"}.Encode)},
 		{Key: messages.AuditKey("main", time.Now(), "U"), Value: encoded(t, messages.Action{Action: "a"}.Encode)},
 	}
 }
