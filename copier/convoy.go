@@ -84,39 +84,38 @@ func (c *Copier) newConvoy(j *job, in *intake, up *openUpload) *convoy {
 func (c *Copier) sendAll(j *job, in *intake, up *openUpload) ([]Part, error) {
 	v := c.newConvoy(j, in, up)
 	defer v.fail(nil)
-	if v.lead() {
-		for range readers - 1 {
-			v.work.Go(v.follow)
-		}
-		v.follow()
-	}
+	v.lead()
 	v.work.Wait()
 	return up.parts, context.Cause(v.ctx)
 }
 
-// lead reads part after part of the body of the copy. It ends before the last one, and
-// reports that, where the source sends the second part, and so the rest, as a range: until
-// that is known the body is at hand.
-func (v *convoy) lead() (inRanges bool) {
+// lead reads part after part of the body of the copy. Where the source sends the second one
+// as a range, so are all that follow, by several readers; until that is known the body is at
+// hand.
+func (v *convoy) lead() {
 	ask, first := v.mayAskForRanges(), v.next
 	for p := v.take(); p != nil; p = v.take() {
 		if ask && p.index > first {
 			body, err := v.open(p)
 			if !errors.Is(err, ErrNoRange) {
 				v.in.onlyRanges()
+				for range readers - 1 {
+					v.work.Go(v.follow)
+				}
 				v.bringRange(p, body, err)
-				return true
+				v.follow()
+				return
 			}
 			v.j.log.Info("the source does not send a file in ranges; it is read as one stream", "err", err)
 			ask = false
 		}
-		end := v.rangeOf(p.index)
-		v.bring(p, v.in.body, v.j.object.Size-end.Offset, nil)
+		begin := v.rangeOf(p.index).Offset
+		v.bring(p, v.in.body, v.j.object.Size-begin, nil)
 	}
-	return false
 }
 
-// mayAskForRanges reports whether to read side by side is possible and worth it.
+// mayAskForRanges reports whether to read side by side is possible and worth it. Without an
+// etag two ranges could be of two versions.
 func (v *convoy) mayAskForRanges() bool {
 	return len(v.up.parts)-v.next >= manyParts && v.j.object.ETag != "" && !v.noRange.within(rangeRest)
 }

@@ -104,14 +104,14 @@ type world struct {
 	holding  int                                       // Put and Part calls in flight
 	held     int                                       // the most of them
 	tainted  bool
-	offsets  []int64                                 // at which bodies were opened to their end
-	ranges   []copier.Range                          // of bodies that were opened to another end
-	served   int                                     // bytes of bodies
-	streams  int                                     // bodies that are open
-	noRange  func(copier.Range) bool                 // which ranges the source does not heed; nil: it heeds all
-	cut      func(copier.Range, io.Reader) io.Reader // changes the body of a range
-	picky    bool                                    // a commit may name parts that are not there, and is refused
-	least    int                                     // a part may have, but the last; 0: as in earnest
+	offsets  []int64                              // at which bodies were opened to their end
+	ranges   []copier.Range                       // of bodies that were opened to another end
+	served   int                                  // bytes of bodies
+	streams  int                                  // bodies that are open
+	noRange  func(copier.Range) bool              // which ranges the source does not heed; nil: it heeds all
+	cut      func(copier.Range, []byte) io.Reader // the body of a range, which the bytes are; nil: as it is
+	picky    bool                                 // a commit may name parts that are not there, and is refused
+	least    int                                  // a part may have, but the last; 0: as in earnest
 	// longETags are so many bytes long.
 	longETags int
 }
@@ -417,22 +417,23 @@ func (h *host) Open(ctx context.Context, name, etag string, r copier.Range) (o m
 func (h *host) open(ctx context.Context, v *version, r copier.Range) io.ReadCloser {
 	h.streams++
 	var from io.Reader
-	if h.bodies != nil {
-		from = h.bodies(ctx, v)
-	}
-	switch end := r.Offset + r.Length; {
-	case from != nil:
-		io.CopyN(io.Discard, from, r.Offset)
-		if r.Length > 0 {
-			from = io.LimitReader(from, r.Length)
-		}
-	case r.Length > 0:
-		from = &reader{host: h, ctx: ctx, left: v.body[r.Offset:end]}
-	default:
-		from = &reader{host: h, ctx: ctx, left: v.body[r.Offset:]}
+	end := r.Offset + r.Length
+	if r.Length == 0 {
+		end = int64(len(v.body))
 	}
 	if r.Length > 0 && h.cut != nil {
-		from = h.cut(r, from)
+		from = h.cut(r, bytes.Clone(v.body[r.Offset:end]))
+	}
+	if from == nil && h.bodies != nil {
+		if from = h.bodies(ctx, v); from != nil {
+			io.CopyN(io.Discard, from, r.Offset)
+			if r.Length > 0 {
+				from = io.LimitReader(from, r.Length)
+			}
+		}
+	}
+	if from == nil {
+		from = &reader{host: h, ctx: ctx, left: v.body[r.Offset:end]}
 	}
 	return &stream{Reader: from, world: h.world}
 }
