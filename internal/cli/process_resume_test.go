@@ -25,7 +25,8 @@ func TestAKilledCopierCostsLittleOfALargeFile(t *testing.T) {
 	name, _ := l.add(1, 1, size)
 	l.sim.Source.Reports() // the simulator's own sums take their time before the clock runs
 	began := time.Now()
-	h := l.hold(l.sim.OCIFaults, simulator.Rule{Op: "GetObject", Times: 1}, size/5*4)
+	// Each part is a request, and four are under way at once.
+	h := l.hold(l.sim.OCIFaults, simulator.Rule{Op: "GetObject", After: int(size/5*4)>>23 + 4, Times: 1}, 0)
 	ext, queue := l.newBroker(2 * time.Second)
 	ext.start("scanner").says("sync complete")
 	one := ext.start("copier")
