@@ -79,6 +79,7 @@ type Copier struct {
 
 	success stamp // of the last commit
 	denied  stamp // HEAD was refused: it is not asked again for a while
+	noRange stamp // the source sent no range: none is asked of it for a while
 	atWork  atomic.Int64
 }
 

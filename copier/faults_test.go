@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"oracle-focus-agent/copier"
 	"oracle-focus-agent/messages"
 )
 
@@ -21,6 +22,15 @@ type scene struct {
 	how string // of the copy in the end
 	// dies says that the file is a dead letter in the end.
 	dies bool
+	// ranged says that the copier has parts of which the file has many.
+	ranged bool
+}
+
+func (s scene) copier(h *host) *copier.Copier {
+	if s.ranged {
+		return h.ranged(3)
+	}
+	return h.copier()
 }
 
 func scenes() []scene {
@@ -28,6 +38,7 @@ func scenes() []scene {
 	return []scene{
 		{name: "small", set: func(w *world) { w.publish(w.write("a", small)) }},
 		{name: "large", set: func(w *world) { w.publish(w.write("a", large)) }},
+		{name: "in ranges", ranged: true, set: func(w *world) { w.publish(w.write("a", body(5*part+1, 4))) }},
 		{name: "small, put only", putOnly: true, set: func(w *world) { w.publish(w.write("a", small)) }},
 		{name: "large, put only", putOnly: true, set: func(w *world) { w.publish(w.write("a", large)) }},
 		{name: "large, due, and lost at the destination", set: func(w *world) { due(w, large) }, how: messages.HowCopied},
@@ -116,7 +127,7 @@ func TestCopySurvivesEveryFault(t *testing.T) {
 			w := newWorld(t)
 			w.putOnly = s.putOnly
 			s.set(w)
-			_, empty := w.run(time.Hour, w.host("one").copier())
+			_, empty := w.run(time.Hour, s.copier(w.host("one")))
 			if !empty {
 				t.Fatalf("%s: the queue did not empty without any fault", s.name)
 			}
@@ -152,9 +163,8 @@ func survive(t *testing.T, s scene, at int, op string, k verdict) {
 		}
 		return verdict{}
 	}
-	first := w.host("one").copier()
-	w.run(time.Hour, first)
-	w.settle(w.host("two").copier())
+	w.run(time.Hour, s.copier(w.host("one")))
+	w.settle(s.copier(w.host("two")))
 	// Between Create and its note an upload without parts may be left.
 	w.converged(op == "create" && k.dirty || op == "write" && (k.crash || k.panics))
 	if (len(w.dead) > 0) != s.dies {

@@ -232,28 +232,36 @@ func (l *look) drain() {
 	}
 }
 
-// pass shows the next bytes of the file. Where those of a part cannot be kept for as long
-// as it takes to read them, none of the rest are, so that the copy goes on; but where the
-// commit depends on them, it waits.
-func (l *look) pass(b []byte) {
-	if l == nil {
-		return
-	}
-	if l.queue == nil {
+// pass shows the next bytes of the file. Those of a part have until sent is closed to find
+// room, since until then they are needed anyway; where they do not, none of the rest are
+// kept, so that the copy goes on. But where the commit depends on them, it waits.
+func (l *look) pass(b []byte, sent <-chan struct{}) {
+	switch {
+	case l == nil:
+	case l.queue == nil:
 		l.arrive(len(b), false)
-		return
+	case l.Required:
+		l.offer(b, l.ctx.Done())
+	case l.offer(b, sent) < len(b):
+		l.cancel(errBehind)
 	}
-	for len(b) > 0 && l.ctx.Err() == nil {
-		if l.filling == nil && !l.take() {
-			return
-		}
+}
+
+// offer shows the next bytes of a part and returns how many found room, until then or, where
+// that is nil, at once.
+func (l *look) offer(b []byte, until <-chan struct{}) (taken int) {
+	if l == nil {
+		return 0
+	}
+	for taken < len(b) && l.ctx.Err() == nil && (l.filling != nil || l.take(until)) {
 		was := len(*l.filling)
-		n := copy((*l.filling)[was:blockSize], b)
-		*l.filling, b = (*l.filling)[:was+n], b[n:]
+		n := copy((*l.filling)[was:blockSize], b[taken:])
+		*l.filling, taken = (*l.filling)[:was+n], taken+n
 		if was+n == blockSize {
 			l.flush()
 		}
 	}
+	return taken
 }
 
 // arrive says that n more bytes of whole are there, and whether these are all.
@@ -267,17 +275,18 @@ func (l *look) arrive(n int, all bool) {
 	}
 }
 
-// take gets room for a block.
-func (l *look) take() bool {
+// take gets room for a block, until then or, where that is nil, at once.
+func (l *look) take(until <-chan struct{}) bool {
 	select {
 	case l.blocks <- struct{}{}:
 	default:
-		if !l.Required {
-			l.cancel(errBehind)
+		if until == nil {
 			return false
 		}
 		select {
 		case l.blocks <- struct{}{}:
+		case <-until:
+			return false
 		case <-l.ctx.Done():
 			return false
 		}

@@ -39,6 +39,16 @@ func TestPartSize(t *testing.T) {
 	})
 }
 
+// TestRangesNeedAVersion: without one, two of them could be of two.
+func TestRangesNeedAVersion(t *testing.T) {
+	for etag, want := range map[string]bool{"e": true, "": false} {
+		v := &convoy{Copier: new(Copier), j: &job{object: messages.Object{ETag: etag}}, up: &openUpload{parts: make([]Part, manyParts)}}
+		if got := v.mayAskForRanges(); got != want {
+			t.Errorf("with the etag %q ranges are asked for: %t", etag, got)
+		}
+	}
+}
+
 // TestRetryDelayGrows to its cap and never beyond, whatever the settings.
 func TestRetryDelayGrows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

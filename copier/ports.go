@@ -21,18 +21,23 @@ type Source interface {
 	// for the stall time. It may end early or late without an error: the caller
 	// counts. An answer "no such object" is Gone, which only Stat can confirm.
 	//
-	// With an offset the reader begins there, at a byte of that version: the etag must
-	// be given then. Size is still that of the whole object, and MD5 and CRC32C are
-	// empty, since nobody promises that those of such an answer are of the whole. A
-	// source that sends anything but this range is ErrNoRange.
-	Open(ctx context.Context, name, etag string, offset int64) (messages.Object, io.ReadCloser, error)
+	// Of a range the reader yields only that, of that version: the etag must be given then,
+	// and the answer names it, so that what is read in pieces is one version. Size is still
+	// that of the whole object, and MD5 and CRC32C are empty, since nobody promises that
+	// those of such an answer are of the whole. A source that sends anything but this range
+	// is ErrNoRange.
+	Open(ctx context.Context, name, etag string, r Range) (messages.Object, io.ReadCloser, error)
 	// Stat lists this one name. It is Gone only when the listing succeeded and
 	// lacks the name.
 	Stat(ctx context.Context, name string) (messages.Object, error)
 }
 
-// ErrNoRange is in the error of an Open at an offset that the source did not heed.
-var ErrNoRange = errors.New("the source does not send the object from an offset on")
+// A Range is a stretch of an object, in bytes: Length of them from Offset on or, where
+// Length is 0, all of them. The zero Range is the whole object.
+type Range struct{ Offset, Length int64 }
+
+// ErrNoRange is in the error of an Open of a range that the source did not heed.
+var ErrNoRange = errors.New("the source does not send the range of the object that was asked for")
 
 // Meta goes with an object to the destination and proves its origin there.
 type Meta struct {
@@ -86,8 +91,9 @@ type Part struct {
 
 // Parts fills and completes multipart uploads.
 type Parts interface {
-	// Part stores one part, checked by its CRC32C. Repeating it is harmless.
-	Part(ctx context.Context, key, id string, number int32, body []byte) (Part, error)
+	// Part stores one part with the given CRC32C, in base64, so that the destination refuses
+	// other bytes: it is that of body as it was read. Repeating it is harmless.
+	Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (Part, error)
 	// Complete makes the object visible if its size and CRC32C are the given ones.
 	// After nil it is durable and has the returned, never empty, etag. NoUpload can
 	// mean that an earlier Complete worked and its answer was lost.

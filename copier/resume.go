@@ -79,11 +79,12 @@ func declaredBy(u messages.Upload, o messages.Object) messages.Object {
 func (c *Copier) openPresent(j *job) (got messages.Object, body io.ReadCloser, err error) {
 	name := j.object.Name
 	j.offset, j.sums = c.resumes(j)
-	got, body, err = c.Source.Open(j.ctx, name, j.object.ETag, j.offset)
+	got, body, err = c.Source.Open(j.ctx, name, j.object.ETag, Range{Offset: j.offset})
 	if errors.Is(err, ErrNoRange) {
 		j.log.Warn("the source does not send the rest of a file; all of it is copied again", "err", err)
+		c.noRange.set()
 		j.offset = 0
-		got, body, err = c.Source.Open(j.ctx, name, j.object.ETag, 0)
+		got, body, err = c.Source.Open(j.ctx, name, j.object.ETag, Range{})
 	}
 	if err != nil {
 		return got, nil, err

@@ -210,7 +210,7 @@ func TestWhatIsNotContinued(t *testing.T) {
 				u.parts[2] = body(part, 9)
 			}
 		}, []int64{3 * part, 0}},
-		"where the source knows no ranges": {func(w *world, _ *version, _ *copier.Copier) { w.noRange = true }, []int64{0}},
+		"where the source knows no ranges": {func(w *world, _ *version, _ *copier.Copier) { w.noRange = func(copier.Range) bool { return true } }, []int64{0}},
 		"where the content decides": {func(_ *world, _ *version, c *copier.Copier) {
 			c.Inspect.Required = true
 		}, []int64{0}},

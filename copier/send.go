@@ -2,17 +2,14 @@ package copier
 
 import (
 	"cmp"
-	"context"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
-	"hash/crc32"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"oracle-focus-agent/messages"
@@ -33,7 +30,7 @@ const (
 )
 
 // send copies the bytes and returns the receipt of the commit.
-func (c *Copier) send(j *job, body io.Reader) (*messages.FileCopied, error) {
+func (c *Copier) send(j *job, body io.ReadCloser) (*messages.FileCopied, error) {
 	if err := c.guardKey(j); err != nil {
 		return nil, err
 	}
@@ -42,7 +39,7 @@ func (c *Copier) send(j *job, body io.Reader) (*messages.FileCopied, error) {
 	}
 	j.log.Info("transferring", "key", j.report.Key, "bytes", j.object.Size)
 	c.tell(Event{Kind: Started, job: j})
-	in := &intake{body: body, left: j.object.Size - j.offset, sums: newSums(j.object), moved: func(n int) {
+	in := &intake{body: body, sums: newSums(j.object), moved: func(n int) {
 		j.moving(moveTime)
 		c.tell(Event{Kind: Progress, job: j, Bytes: int64(n)})
 	}}
@@ -228,89 +225,6 @@ func (c *Copier) parts(size int64) int {
 	return int((size + n - 1) / n)
 }
 
-// sendAll reads part after part and sends them side by side, as many as the
-// budget lets it hold.
-func (c *Copier) sendAll(j *job, in *intake, up *openUpload) ([]Part, error) {
-	ctx, cancel := context.WithCancelCause(j.ctx)
-	defer cancel(nil)
-	var sending sync.WaitGroup
-	for i := up.whole; i < len(up.parts); i++ {
-		j.moving(waitTime)
-		buf, err := c.Budget.take(ctx, min(up.PartSize, in.left))
-		if err != nil {
-			break // the cause is in ctx
-		}
-		if err := c.guard(j.log, func() error { return in.fill(buf) }); err != nil {
-			c.Budget.give(buf, true)
-			cancel(err)
-			break
-		}
-		after := in.sums.state()
-		sending.Go(func() {
-			j.moving(partTime)
-			var p Part
-			err := c.guard(j.log, func() (err error) {
-				p, err = c.Parts.Part(ctx, j.report.Key, up.ID, int32(i+1), buf)
-				return err
-			})
-			if c.Budget.give(buf, err != nil); err == nil {
-				err = c.guard(j.log, func() error { return c.confirmPart(j, up, i, p, after) })
-			}
-			if err != nil {
-				cancel(err)
-			}
-		})
-	}
-	sending.Wait()
-	return up.parts, context.Cause(ctx)
-}
-
-// An intake reads exactly the declared number of bytes and sums them up.
-type intake struct {
-	body  io.Reader
-	left  int64
-	sums  sums
-	moved func(n int)
-	look  *look // nil where nobody looks
-}
-
-// fill reads len(buf) bytes. A body that ends before is a Length fault, whether
-// or not the transport noticed.
-func (in *intake) fill(buf []byte) error {
-	for n := 0; n < len(buf); {
-		m, err := in.body.Read(buf[n:])
-		n, in.left = n+m, in.left-int64(m)
-		if m > 0 {
-			in.moved(m)
-			in.look.pass(buf[n-m : n])
-		}
-		switch {
-		case err == io.EOF && n < len(buf):
-			return &messages.Fault{Class: messages.Length, Side: messages.Source, Op: "read", Err: fmt.Errorf("the body ended %d bytes early", in.left)}
-		case err != nil && err != io.EOF:
-			return err
-		}
-	}
-	in.sums.write(buf)
-	return nil
-}
-
-// finish makes sure that the body ends here, and verifies it.
-func (in *intake) finish(o messages.Object) (crc32c, verified string, err error) {
-	var one [1]byte
-	for {
-		n, err := in.body.Read(one[:])
-		switch {
-		case n > 0:
-			return "", "", &messages.Fault{Class: messages.Length, Side: messages.Source, Op: "read", Err: errors.New("the body is longer than the listing declares")}
-		case err == io.EOF:
-			return in.sums.verify(o)
-		case err != nil:
-			return "", "", err
-		}
-	}
-}
-
 // sums computes what the ladder needs: CRC32C always, MD5 where wantsMD5 says so.
 type sums struct {
 	crc uint32
@@ -324,8 +238,9 @@ func newSums(o messages.Object) (s sums) {
 	return s
 }
 
-func (s *sums) write(b []byte) {
-	s.crc = crc32.Update(s.crc, crc32.MakeTable(crc32.Castagnoli), b)
+// add takes the next bytes, whose CRC32C was computed as they were read.
+func (s *sums) add(crc uint32, b []byte) {
+	s.crc = join(s.crc, crc, int64(len(b)))
 	if s.md5 != nil {
 		s.md5.Write(b)
 	}

@@ -57,14 +57,8 @@ func (c *Copier) refresh(j *job) error {
 // only the answer has.
 func (c *Copier) reconcile(j *job, got messages.Object) error {
 	o := &j.object
-	fault := func(class messages.Class, format string, args ...any) error {
-		return &messages.Fault{Class: class, Side: messages.Source, Op: "open " + o.Name, Err: fmt.Errorf(format, args...)}
-	}
-	switch {
-	case o.ETag != "" && got.ETag != "" && o.ETag != got.ETag:
-		return fault(messages.Changed, "etag %s was asked for, %s was sent", o.ETag, got.ETag)
-	case got.Size >= 0 && got.Size != o.Size:
-		return fault(messages.Length, "the listing declares %d bytes, the answer %d", o.Size, got.Size)
+	if err := agree(*o, got); err != nil {
+		return err
 	}
 	if o.ETag == "" {
 		o.ETag = got.ETag
@@ -77,6 +71,20 @@ func (c *Copier) reconcile(j *job, got messages.Object) error {
 	}
 	_, err := c.Rules.Report(*o) // the size may have changed
 	return err
+}
+
+// agree holds what an answer declares against the version that is known.
+func agree(o, got messages.Object) error {
+	fault := func(class messages.Class, format string, args ...any) error {
+		return &messages.Fault{Class: class, Side: messages.Source, Op: "open " + o.Name, Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case o.ETag != "" && got.ETag != "" && o.ETag != got.ETag:
+		return fault(messages.Changed, "etag %s was asked for, %s was sent", o.ETag, got.ETag)
+	case got.Size >= 0 && got.Size != o.Size:
+		return fault(messages.Length, "the listing declares %d bytes, the answer %d", o.Size, got.Size)
+	}
+	return nil
 }
 
 // ordered reports whether a repeat was ordered and has not succeeded yet.

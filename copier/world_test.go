@@ -104,11 +104,14 @@ type world struct {
 	holding  int                                       // Put and Part calls in flight
 	held     int                                       // the most of them
 	tainted  bool
-	offsets  []int64 // at which bodies were opened
-	served   int     // bytes of bodies
-	noRange  bool    // the source does not heed an offset
-	picky    bool    // a commit may name parts that are not there, and is refused
-	least    int     // a part may have, but the last; 0: as in earnest
+	offsets  []int64                              // at which bodies were opened to their end
+	ranges   []copier.Range                       // of bodies that were opened to another end
+	served   int                                  // bytes of bodies
+	streams  int                                  // bodies that are open
+	noRange  func(copier.Range) bool              // which ranges the source does not heed; nil: it heeds all
+	cut      func(copier.Range, []byte) io.Reader // the body of a range, which the bytes are; nil: as it is
+	picky    bool                                 // a commit may name parts that are not there, and is refused
+	least    int                                  // a part may have, but the last; 0: as in earnest
 	// longETags are so many bytes long.
 	longETags int
 }
@@ -366,7 +369,13 @@ func (w *world) set(key string, value []byte) {
 
 // Source.
 
-func (h *host) Open(ctx context.Context, name, etag string, offset int64) (o messages.Object, body io.ReadCloser, err error) {
+func (h *host) Open(ctx context.Context, name, etag string, r copier.Range) (o messages.Object, body io.ReadCloser, err error) {
+	var opened io.ReadCloser
+	defer func() {
+		if opened != nil && body == nil { // its answer was lost
+			opened.Close()
+		}
+	}()
 	err = h.call(ctx, "open", func() error {
 		v := h.present[name]
 		switch {
@@ -377,34 +386,72 @@ func (h *host) Open(ctx context.Context, name, etag string, offset int64) (o mes
 		}
 		o = v.object
 		o.CRC32C, o.Created, o.Modified = v.crc32c, time.Time{}, time.Time{}
-		if h.answer != nil {
-			h.answer(&o)
-		}
-		if offset > 0 {
-			if h.noRange {
+		ranged := r != copier.Range{}
+		if ranged {
+			if h.noRange != nil && h.noRange(r) {
 				return &messages.Fault{Class: messages.Unknown, Side: messages.Source, Op: "open " + name, Err: copier.ErrNoRange}
 			}
-			if etag == "" || offset >= o.Size {
-				h.tb.Errorf("opened %q at %d of %d bytes", etag, offset, o.Size)
+			if etag == "" || r.Offset >= o.Size || r.Offset+r.Length > o.Size {
+				h.tb.Errorf("opened %+v of %d bytes of the version %q", r, o.Size, etag)
 			}
 			o.MD5, o.CRC32C = "", ""
 		}
-		h.offsets = append(h.offsets, offset)
-		if h.bodies != nil {
-			if r := h.bodies(ctx, v); r != nil {
-				io.CopyN(io.Discard, r, offset)
-				body = io.NopCloser(r)
-			}
+		if h.answer != nil {
+			h.answer(&o)
 		}
-		if body == nil {
-			body = &reader{host: h, ctx: ctx, left: v.body[offset:]}
+		if r.Length == 0 {
+			h.offsets = append(h.offsets, r.Offset)
+		} else {
+			h.ranges = append(h.ranges, r)
 		}
+		opened = h.open(ctx, v, r)
 		return nil
 	})
 	if err != nil {
 		return messages.Object{}, nil, err
 	}
-	return o, body, nil
+	return o, opened, nil
+}
+
+// open is the body of a range of v.
+func (h *host) open(ctx context.Context, v *version, r copier.Range) io.ReadCloser {
+	h.streams++
+	var from io.Reader
+	end := r.Offset + r.Length
+	if r.Length == 0 {
+		end = int64(len(v.body))
+	}
+	if r.Length > 0 && h.cut != nil {
+		from = h.cut(r, bytes.Clone(v.body[r.Offset:end]))
+	}
+	if from == nil && h.bodies != nil {
+		if from = h.bodies(ctx, v); from != nil {
+			io.CopyN(io.Discard, from, r.Offset)
+			if r.Length > 0 {
+				from = io.LimitReader(from, r.Length)
+			}
+		}
+	}
+	if from == nil {
+		from = &reader{host: h, ctx: ctx, left: v.body[r.Offset:end]}
+	}
+	return &stream{Reader: from, world: h.world}
+}
+
+// A stream counts as open until it is closed.
+type stream struct {
+	io.Reader
+	*world
+	closed sync.Once
+}
+
+func (s *stream) Close() error {
+	s.closed.Do(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.streams--
+	})
+	return nil
 }
 
 // A reader yields a body in small and large pieces.
@@ -445,8 +492,6 @@ func (h *host) serve(n int) {
 		h.served += n
 	}
 }
-
-func (r *reader) Close() error { return nil }
 
 func (h *host) Stat(ctx context.Context, name string) (o messages.Object, err error) {
 	err = h.call(ctx, "stat", func() error {
@@ -550,7 +595,7 @@ func (h *host) Abort(ctx context.Context, key, id string) error {
 	})
 }
 
-func (h *host) Part(ctx context.Context, key, id string, number int32, body []byte) (p copier.Part, err error) {
+func (h *host) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (p copier.Part, err error) {
 	defer h.hold()()
 	err = h.call(ctx, "part", func() error {
 		u := h.uploads[id]
@@ -559,6 +604,10 @@ func (h *host) Part(ctx context.Context, key, id string, number int32, body []by
 		}
 		if number < 1 || number > 10_000 {
 			h.tb.Errorf("part number %d", number)
+		}
+		if crc32c != crc(body) {
+			h.tb.Errorf("part %d: the declared CRC32C is not that of the body", number)
+			return &messages.Fault{Class: messages.HashMismatch, Side: messages.Destination}
 		}
 		h.mustBeNoted(id)
 		u.parts[number], u.sent = bytes.Clone(body), u.sent+1
@@ -925,6 +974,9 @@ func (w *world) converged(orphans bool) {
 	}
 	if len(w.queue) > 0 {
 		w.tb.Errorf("still queued: %v", slices.Collect(maps.Keys(w.queue)))
+	}
+	if w.streams != 0 {
+		w.tb.Errorf("%d bodies were left open", w.streams)
 	}
 	for id, u := range w.uploads {
 		if !orphans || u.sent > 0 {

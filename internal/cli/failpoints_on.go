@@ -163,13 +163,13 @@ type crashSource struct {
 	chunk int64
 }
 
-func (s crashSource) Open(ctx context.Context, name, etag string, offset int64) (messages.Object, io.ReadCloser, error) {
-	o, body, err := s.Source.Open(ctx, name, etag, offset)
+func (s crashSource) Open(ctx context.Context, name, etag string, r copier.Range) (messages.Object, io.ReadCloser, error) {
+	o, body, err := s.Source.Open(ctx, name, etag, r)
 	if err != nil {
 		return o, body, err
 	}
 	failpoint.Reach(failpoint.Opened)
-	return o, &crashBody{body, offset, s.chunk * 3 / 2}, nil
+	return o, &crashBody{body, r.Offset, s.chunk * 3 / 2}, nil
 }
 
 // A crashBody knows how far it is read.
@@ -221,8 +221,8 @@ type crashParts struct {
 }
 
 // Part takes the one that is shorter than the others for the last one.
-func (p crashParts) Part(ctx context.Context, key, id string, number int32, body []byte) (copier.Part, error) {
-	part, err := p.Parts.Part(ctx, key, id, number, body)
+func (p crashParts) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (copier.Part, error) {
+	part, err := p.Parts.Part(ctx, key, id, number, body, crc32c)
 	if number == 1 {
 		reached(failpoint.FirstPart, err)
 	}

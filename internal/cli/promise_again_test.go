@@ -50,13 +50,14 @@ func TestAnOverwrittenObjectIsCopiedAgainToItsKey(t *testing.T) {
 func TestAnObjectThatChangesWhileItIsCopiedArrivesInItsLastVersion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simulator.Options{})
-	early, midway := object(1, "early.csv.gz", 1000), object(1, "midway.csv.gz", 2*worldPart)
-	w.add(early, midway)
+	early, midway, between := object(1, "early.csv.gz", 1000), object(1, "midway.csv.gz", 2*worldPart), object(1, "between.csv.gz", 5*worldPart)
+	w.add(early, midway, between)
 	change := func(o simulator.Object, size int64) simulator.Fault {
 		return simulator.Hook(func() { w.add(simulator.Object{Name: o.Name, Content: simulator.Random(7, size)}) })
 	}
 	w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "early", Times: 1, Do: change(early, 1200)})
 	w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "midway", Times: 1, Do: change(midway, worldPart).AfterBytes(worldPart + 1)})
+	w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Name: "between", After: 2, Times: 1, Do: change(between, 4*worldPart)}) // of its ranges
 	w.sync(t, 0)
 	w.sync(t, 0) // the version that came midway is the business of the next scan
 	w.check(t)

@@ -151,6 +151,19 @@ func TestEverySizeAroundAChunkArrives(t *testing.T) {
 	}
 }
 
+// Its first part comes with the answer that says what its sums are, each other one as a range.
+func TestALargeReportIsReadInRanges(t *testing.T) {
+	t.Parallel()
+	const parts = 6
+	w := newWorld(t, simulator.Options{})
+	w.add(object(1, "large.csv.gz", (parts-1)*worldPart+1))
+	s := w.sync(t, 0)
+	w.check(t)
+	if got := w.OCI.Requests()["GetObject"]; s.Transferred != 1 || got != parts {
+		t.Errorf("sync = %+v with %d requests for %d parts", s, got, parts)
+	}
+}
+
 // It is generated and never read: a size over the limit is known from the listing.
 func TestAReportOverFiveGigabytesIsReportedAndNeverRead(t *testing.T) {
 	t.Parallel()

@@ -37,8 +37,8 @@ func (s *sides) List(ctx context.Context, from string) iter.Seq2[messages.Object
 	return s.now.Load().source.List(ctx, from)
 }
 
-func (s *sides) Open(ctx context.Context, name, etag string, offset int64) (messages.Object, io.ReadCloser, error) {
-	return s.now.Load().source.Open(ctx, name, etag, offset)
+func (s *sides) Open(ctx context.Context, name, etag string, r copier.Range) (messages.Object, io.ReadCloser, error) {
+	return s.now.Load().source.Open(ctx, name, etag, r)
 }
 
 func (s *sides) Stat(ctx context.Context, name string) (messages.Object, error) {
@@ -66,8 +66,8 @@ func (s *sides) unfinished(ctx context.Context, prefix string) iter.Seq2[s3.Unfi
 	return s.now.Load().dest.Unfinished(ctx, prefix)
 }
 
-func (s *sides) Part(ctx context.Context, key, id string, number int32, body []byte) (copier.Part, error) {
-	return s.now.Load().dest.Part(ctx, key, id, number, body)
+func (s *sides) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (copier.Part, error) {
+	return s.now.Load().dest.Part(ctx, key, id, number, body, crc32c)
 }
 
 func (s *sides) Complete(ctx context.Context, key, id string, parts []copier.Part, size int64, crc32c string) (string, error) {

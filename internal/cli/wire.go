@@ -244,7 +244,7 @@ func (r *route) openSides(ctx context.Context) (err error) {
 		Auth: oci.Kind(cfg.OCI.Auth), ConfigFile: cfg.OCI.ConfigFile, Profile: cfg.OCI.Profile, Origin: cfg.Origin("oci.config_file"),
 		Namespace: cfg.OCI.Namespace, Bucket: cfg.OCI.Bucket, Prefix: cfg.OCI.Prefix,
 		Region: cfg.OCI.Region, Endpoint: cfg.OCI.Endpoint, UsageEndpoint: cfg.OCI.UsageEndpoint,
-		Stall: cfg.Advanced.StallTimeout.Std(), Connections: cfg.Agent.MaxConcurrentTransfers + 1,
+		Stall: cfg.Advanced.StallTimeout.Std(), Connections: max(cfg.Agent.MaxConcurrentTransfers, partBuffers) + 1,
 		Around: r.traces.Around(),
 	}); err != nil {
 		return err

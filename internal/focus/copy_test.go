@@ -135,8 +135,12 @@ func (s *site) Next(ctx context.Context, backfill bool) (*copier.Delivery, error
 	}, err
 }
 
-func (s *site) Open(_ context.Context, name, etag string, _ int64) (messages.Object, io.ReadCloser, error) {
-	body := bytes.NewReader(s.file)
+func (s *site) Open(_ context.Context, name, etag string, r copier.Range) (messages.Object, io.ReadCloser, error) {
+	file := s.file[r.Offset:]
+	if r.Length > 0 {
+		file = file[:r.Length]
+	}
+	body := bytes.NewReader(file)
 	return messages.Object{Name: name, ETag: etag, Size: int64(len(s.file))}, io.NopCloser(readerFunc(func(p []byte) (int, error) {
 		n, err := body.Read(p[:min(len(p), 64<<10)])
 		s.in.pass(n)
@@ -163,9 +167,9 @@ func (s *site) Head(context.Context, string) (copier.Stored, error) {
 func (s *site) Create(context.Context, string, copier.Meta) (string, error) { return "upload", nil }
 func (s *site) Abort(context.Context, string, string) error                 { return nil }
 
-func (s *site) Part(_ context.Context, _, _ string, number int32, body []byte) (copier.Part, error) {
+func (s *site) Part(_ context.Context, _, _ string, number int32, body []byte, crc32c string) (copier.Part, error) {
 	s.out.pass(len(body))
-	return copier.Part{Number: number, ETag: "part", CRC32C: sum(body)}, nil
+	return copier.Part{Number: number, ETag: "part", CRC32C: crc32c}, nil
 }
 
 func (s *site) Complete(context.Context, string, string, []copier.Part, int64, string) (string, error) {

@@ -94,12 +94,12 @@ func (s *sides) atOnce() (began time.Time) {
 	return time.Now()
 }
 
-func (s *sides) Open(ctx context.Context, name, etag string, offset int64) (messages.Object, io.ReadCloser, error) {
+func (s *sides) Open(ctx context.Context, name, etag string, r copier.Range) (messages.Object, io.ReadCloser, error) {
 	began, err := s.turn(ctx)
 	if err != nil {
 		return messages.Object{}, nil, err
 	}
-	o, body, err := s.to.Open(ctx, name, etag, offset)
+	o, body, err := s.to.Open(ctx, name, etag, r)
 	s.pace.answered(began, err, messages.Source)
 	if err == nil && s.configured() {
 		body = &limited{body, ctx, s.bytes}
@@ -149,10 +149,10 @@ func (s *sides) Create(ctx context.Context, key string, m copier.Meta) (id strin
 	return id, err
 }
 
-func (s *sides) Part(ctx context.Context, key, id string, number int32, body []byte) (p copier.Part, err error) {
+func (s *sides) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (p copier.Part, err error) {
 	began, err := s.turn(ctx)
 	if err == nil {
-		p, err = s.to.Part(ctx, key, id, number, body)
+		p, err = s.to.Part(ctx, key, id, number, body, crc32c)
 		s.pace.answered(began, err, "")
 	}
 	return p, err

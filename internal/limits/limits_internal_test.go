@@ -272,7 +272,7 @@ type still struct {
 	body io.ReadCloser
 }
 
-func (s still) Open(context.Context, string, string, int64) (messages.Object, io.ReadCloser, error) {
+func (s still) Open(context.Context, string, string, copier.Range) (messages.Object, io.ReadCloser, error) {
 	return messages.Object{}, s.body, nil
 }
 
@@ -284,7 +284,7 @@ func TestNoLimitCostsNothing(t *testing.T) {
 	body := io.NopCloser(strings.NewReader("x"))
 	s := w.Around(still{body: body})
 	if n := testing.AllocsPerRun(1000, func() {
-		_, got, err := s.Open(t.Context(), "a", "", 0)
+		_, got, err := s.Open(t.Context(), "a", "", copier.Range{})
 		if got != body || err != nil {
 			t.Fatalf("Open = %v, %v, want the body as it is", got, err)
 		}
@@ -300,7 +300,7 @@ func BenchmarkNoLimit(b *testing.B) {
 	w := New(Options{Slots: 1, Log: quiet(), Allowed: func(time.Time) (Rates, bool) { return Rates{}, false }})
 	s := w.Around(still{body: io.NopCloser(strings.NewReader("x"))})
 	for b.Loop() {
-		_, _, _ = s.Open(b.Context(), "a", "", 0)
+		_, _, _ = s.Open(b.Context(), "a", "", copier.Range{})
 		_, _ = s.Put(b.Context(), "a", nil, copier.Meta{})
 	}
 }

@@ -52,7 +52,7 @@ func newContents() contents {
 		}
 	}
 	for seed := range byte(2) {
-		c.large = append(c.large, newContent(2*leastMPU+100, seed))
+		c.large = append(c.large, newContent(2*leastMPU+100, seed), newContent(5*leastMPU+1, seed)) // the second is read in ranges
 	}
 	return c
 }

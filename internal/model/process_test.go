@@ -441,7 +441,7 @@ func (p *process) inside(name string) {
 	}
 }
 
-func (p *process) Open(ctx context.Context, name, etag string, offset int64) (o messages.Object, body io.ReadCloser, err error) {
+func (p *process) Open(ctx context.Context, name, etag string, r copier.Range) (o messages.Object, body io.ReadCloser, err error) {
 	err = p.call(ctx, "open", name, 0, func() error {
 		p.inside(name)
 		v := p.present[name]
@@ -453,10 +453,10 @@ func (p *process) Open(ctx context.Context, name, etag string, offset int64) (o 
 		}
 		o = v.object
 		o.CRC32C, o.Created, o.Modified = v.declared, time.Time{}, time.Time{}
-		if offset > 0 {
+		if r != (copier.Range{}) {
 			o.MD5, o.CRC32C = "", ""
 		}
-		body = p.body(ctx, v, offset, p.how)
+		body = p.body(ctx, v, r, p.how)
 		p.how = intact
 		return nil
 	})
@@ -583,7 +583,7 @@ func (p *process) Abort(ctx context.Context, key, id string) error {
 	})
 }
 
-func (p *process) Part(ctx context.Context, key, id string, number int32, body []byte) (part copier.Part, err error) {
+func (p *process) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (part copier.Part, err error) {
 	err = p.call(ctx, "part", p.at(key), int(number), func() error {
 		u, err := p.open("part", key, id)
 		if err != nil {
@@ -591,6 +591,9 @@ func (p *process) Part(ctx context.Context, key, id string, number int32, body [
 		}
 		if !p.noted[id] {
 			p.Errorf("I10: a part was sent to %s, of which nobody could learn after a crash", id)
+		}
+		if crc32c != crc(body) {
+			p.Errorf("I2: the CRC32C that goes with part %d is not that of its bytes", number)
 		}
 		stored := p.part(u, number, body)
 		u.parts[number], u.sent = stored, u.sent+1

@@ -647,9 +647,12 @@ func (r *reader) Read(p []byte) (n int, err error) {
 
 func (r *reader) Close() error { return nil }
 
-// body is a body of v from an offset on.
-func (p *process) body(ctx context.Context, v *version, offset int64, how mangling) io.ReadCloser {
-	left := v.bytes[offset:]
+// body is a body of a range of v.
+func (p *process) body(ctx context.Context, v *version, r copier.Range, how mangling) io.ReadCloser {
+	left := v.bytes[r.Offset:]
+	if r.Length > 0 {
+		left = left[:r.Length:r.Length]
+	}
 	switch how {
 	case flipped:
 		if v.object.MD5 == "" && v.declared == "" {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"testing"
 
+	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/simulator"
 )
 
@@ -15,7 +16,7 @@ func BenchmarkOpen(b *testing.B) {
 	w.Source.Add(simulator.Object{Name: name, Content: simulator.Random(1, 4096)})
 	b.ReportAllocs()
 	for b.Loop() {
-		_, body, err := w.client.Open(b.Context(), name, "", 0)
+		_, body, err := w.client.Open(b.Context(), name, "", copier.Range{})
 		if err != nil {
 			b.Fatal(err)
 		}

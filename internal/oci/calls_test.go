@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/oci"
 	"oracle-focus-agent/messages"
 )
@@ -67,7 +68,7 @@ func TestCallsToABusySource(t *testing.T) {
 				return err
 			},
 			"Open": func(ctx context.Context, c *oci.Client) error {
-				_, body, err := c.Open(ctx, name, "", 0)
+				_, body, err := c.Open(ctx, name, "", copier.Range{})
 				if err == nil {
 					body.Close()
 				}

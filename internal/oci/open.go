@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,29 +22,30 @@ import (
 // The request is made here and sent by the SDK, which signs it. The SDK's GetObject does
 // the same, but searches what it would log for secrets, whether it logs or not: a quarter
 // of what a small file cost at the source, its signature included (BenchmarkOpen).
-func (c *Client) Open(ctx context.Context, name, etag string, offset int64) (messages.Object, io.ReadCloser, error) {
+func (c *Client) Open(ctx context.Context, name, etag string, r copier.Range) (messages.Object, io.ReadCloser, error) {
 	op := "get " + name
 	if err := c.checkName(op, name); err != nil {
 		return messages.Object{}, nil, err
 	}
 	declared, want := whole, http.StatusOK
 	req := common.MakeDefaultHTTPRequest(http.MethodGet, "/n/"+c.options.Namespace+"/b/"+c.options.Bucket+"/o/"+name)
-	if strings.IndexFunc(etag, unicode.IsControl) >= 0 { // the transport would call it a broken connection
+	ranged := r != copier.Range{}
+	if rule := badETag(etag, ranged); rule != "" {
 		return messages.Object{}, nil, &messages.Fault{
-			Class: messages.Refused, Side: messages.Source, Op: op, Err: fmt.Errorf("the etag %q is refused: it has a control character", etag),
+			Class: messages.Refused, Side: messages.Source, Op: op, Err: fmt.Errorf("the etag %q is refused: %s", etag, rule),
 		}
 	}
 	if etag != "" {
 		req.Header.Set("If-Match", etag)
 	}
-	if offset > 0 {
-		declared, want = rest(offset), http.StatusPartialContent
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	if ranged {
+		declared, want = within(r, etag), http.StatusPartialContent
+		req.Header.Set("Range", asked(r))
 	}
 	raw, err := c.sdk.CallWithServiceAndOperationName(detach(ctx), &req, "objectStorage", "GetObject")
 	switch err = foreign(err); {
-	case offset > 0 && raw != nil && (raw.StatusCode == http.StatusOK || raw.StatusCode == http.StatusRequestedRangeNotSatisfiable):
-		err = fmt.Errorf("%w: the answer to the range from %d on is %s", copier.ErrNoRange, offset, raw.Status)
+	case ranged && raw != nil && (raw.StatusCode == http.StatusOK || raw.StatusCode == http.StatusRequestedRangeNotSatisfiable):
+		err = fmt.Errorf("%w: the answer to %s is %s", copier.ErrNoRange, asked(r), raw.Status)
 	case err == nil && raw.StatusCode != want:
 		err = notOracle{fmt.Errorf("the answer has the status %s", raw.Status)}
 	}
@@ -63,6 +65,16 @@ func (c *Client) Open(ctx context.Context, name, etag string, offset int64) (mes
 	return o, &reader{raw.Body, c, ctx, op}, nil
 }
 
+func badETag(etag string, ranged bool) string {
+	switch {
+	case strings.IndexFunc(etag, unicode.IsControl) >= 0: // the transport would call it a broken connection
+		return "it has a control character"
+	case ranged && etag == "": // the bytes of two versions could be taken for one
+		return "a range is asked for by its version"
+	}
+	return ""
+}
+
 // whole leaves the times out: the header has whole seconds only, so they
 // would never equal those of a listing.
 func whole(name string, r *http.Response) (messages.Object, error) {
@@ -72,18 +84,38 @@ func whole(name string, r *http.Response) (messages.Object, error) {
 	}, nil
 }
 
-// rest is what the answer to a range tells, which must be from offset to the end.
-func rest(offset int64) func(string, *http.Response) (messages.Object, error) {
-	return func(name string, r *http.Response) (messages.Object, error) {
-		var first, last, size int64
-		header := r.Header.Get("Content-Range")
-		if n, err := fmt.Sscanf(header, "bytes %d-%d/%d", &first, &last, &size); err != nil || n != 3 || first != offset || last != size-1 {
-			return messages.Object{}, fmt.Errorf("%w: the answer to bytes=%d- has the Content-Range %q", copier.ErrNoRange, offset, header)
+// asked is the header that asks for a range.
+func asked(r copier.Range) string {
+	if r.Length == 0 {
+		return fmt.Sprintf("bytes=%d-", r.Offset)
+	}
+	return fmt.Sprintf("bytes=%d-%d", r.Offset, r.Offset+r.Length-1)
+}
+
+// within is what the answer to a range tells. It must be of this range and no other byte,
+// and name the version: an answer that does not may be of any, and the bytes of two would
+// be taken for one.
+func within(r copier.Range, etag string) func(string, *http.Response) (messages.Object, error) {
+	refused := func(format string, args ...any) (messages.Object, error) {
+		return messages.Object{}, fmt.Errorf("%w: the answer to %s %s", copier.ErrNoRange, asked(r), fmt.Sprintf(format, args...))
+	}
+	return func(name string, resp *http.Response) (messages.Object, error) {
+		header := resp.Header.Get("Content-Range")
+		_, total, _ := strings.Cut(header, "/")
+		size, err := strconv.ParseInt(total, 10, 64)
+		last := size - 1
+		if r.Length > 0 {
+			last = r.Offset + r.Length - 1
 		}
-		if r.ContentLength >= 0 && r.ContentLength != size-offset {
-			return messages.Object{}, fmt.Errorf("%w: the answer to bytes=%d- has %d bytes of %d", copier.ErrNoRange, offset, r.ContentLength, size)
+		switch length := last - r.Offset + 1; {
+		case err != nil || last >= size || header != fmt.Sprintf("bytes %d-%d/%d", r.Offset, last, size):
+			return refused("has the Content-Range %q", header)
+		case resp.ContentLength >= 0 && resp.ContentLength != length:
+			return refused("has %d bytes of %d", resp.ContentLength, length)
+		case resp.Header.Get("etag") != etag:
+			return refused("does not name the version %q", etag)
 		}
-		return messages.Object{Name: name, Size: size, ETag: r.Header.Get("etag")}, nil
+		return messages.Object{Name: name, Size: size, ETag: etag}, nil
 	}
 }
 

@@ -34,7 +34,7 @@ func add(w world, o simulator.Object) simulator.Report {
 
 // fetch opens and reads an object to its end or error.
 func fetch(ctx context.Context, c *oci.Client, name, etag string) ([]byte, error) {
-	_, r, err := c.Open(ctx, name, etag, 0)
+	_, r, err := c.Open(ctx, name, etag, copier.Range{})
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func TestOpenYieldsTheStoredBytes(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			w := newWorld(t)
 			r := add(w, o)
-			got, body, err := w.client.Open(t.Context(), r.Name, r.ETag, 0)
+			got, body, err := w.client.Open(t.Context(), r.Name, r.ETag, copier.Range{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestOpenDoesNotTakeTheSumOfParts(t *testing.T) {
 		w.Header().Set("opc-multipart-md5", "bm90IGEgc3VtIG9mIGJ5dGVz-2")
 		io.WriteString(w, "hello")
 	})})
-	o, body, err := w.client.Open(t.Context(), r.Name, "", 0)
+	o, body, err := w.client.Open(t.Context(), r.Name, "", copier.Range{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestBodyThatEndsEarlyOrLate(t *testing.T) {
 			w := newWorld(t)
 			r := add(w, simulator.Object{Content: simulator.Random(1, 100_000)})
 			w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Do: c.fault})
-			o, body, err := w.client.Open(t.Context(), r.Name, r.ETag, 0)
+			o, body, err := w.client.Open(t.Context(), r.Name, r.ETag, copier.Range{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +175,7 @@ func TestSlowReaderIsNoStall(t *testing.T) {
 	stall := 20 * time.Millisecond
 	w := newWorld(t, func(o *oci.Options) { o.Stall = stall })
 	r := add(w, simulator.Object{Content: simulator.Random(1, 4<<20)})
-	_, body, err := w.client.Open(t.Context(), r.Name, r.ETag, 0)
+	_, body, err := w.client.Open(t.Context(), r.Name, r.ETag, copier.Range{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer w.OCIFaults.Clear()
 		w.OCIFaults.Add(simulator.Rule{Do: simulator.Stall(50_000, nil)})
-		_, body, err := w.client.Open(ctx, r.Name, "", 0)
+		_, body, err := w.client.Open(ctx, r.Name, "", copier.Range{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +281,7 @@ func TestCloseEarlyReleasesTheConnection(t *testing.T) {
 	w := newWorld(t)
 	r := add(w, simulator.Object{Content: simulator.Random(1, 50<<20)})
 	for range 5 {
-		_, body, err := w.client.Open(t.Context(), r.Name, r.ETag, 0)
+		_, body, err := w.client.Open(t.Context(), r.Name, r.ETag, copier.Range{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,32 +305,39 @@ func TestAnETagThatNoHeaderCanHoldIsRefused(t *testing.T) {
 	}
 }
 
-func TestOpenAtAnOffsetYieldsTheRest(t *testing.T) {
+func TestARangeYieldsItsBytes(t *testing.T) {
 	w := newWorld(t)
 	content := simulator.Random(1, 100_000)
 	r := add(w, simulator.Object{Content: content})
 	all, _ := io.ReadAll(content.Open(0))
-	for _, offset := range []int64{1, 50_000, 99_999} {
-		got, body, err := w.client.Open(t.Context(), r.Name, r.ETag, offset)
+	for stretch, end := range map[copier.Range]int64{
+		{Offset: 1}: 100_000, {Offset: 50_000}: 100_000, {Offset: 99_999}: 100_000,
+		{Length: 1}: 1, {Length: 100_000}: 100_000, {Offset: 1, Length: 50_000}: 50_001, {Offset: 99_999, Length: 1}: 100_000,
+	} {
+		got, body, err := w.client.Open(t.Context(), r.Name, r.ETag, stretch)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := (messages.Object{Name: r.Name, ETag: r.ETag, Size: r.Size}); got != want {
-			t.Errorf("from %d: Object = %+v, want %+v, without sums, which may be those of the range", offset, got, want)
+			t.Errorf("%+v: Object = %+v, want %+v, without sums, which may be those of the range", stretch, got, want)
 		}
-		if b, err := io.ReadAll(body); err != nil || !bytes.Equal(b, all[offset:]) {
-			t.Errorf("from %d: %d bytes, %v", offset, len(b), err)
+		if b, err := io.ReadAll(body); err != nil || !bytes.Equal(b, all[stretch.Offset:end]) {
+			t.Errorf("%+v: %d bytes, %v", stretch, len(b), err)
 		}
 		body.Close()
 	}
-	_, _, err := w.client.Open(t.Context(), r.Name, "another", 5)
-	wantFault(t, err, messages.Changed)
+	for _, stretch := range []copier.Range{{Offset: 5}, {Offset: 5, Length: 5}} {
+		_, _, err := w.client.Open(t.Context(), r.Name, "another", stretch)
+		wantFault(t, err, messages.Changed)
+	}
 }
 
-// A range that is not the one asked for must not pass as the rest of the object.
-func TestOpenAtAnOffsetThatIsNotHeeded(t *testing.T) {
-	reply := func(status int, header string, n int) simulator.Fault {
+// A range that is not the one asked for must not pass for it, nor one of any version.
+func TestARangeThatIsNotHeeded(t *testing.T) {
+	const version = "the-version"
+	reply := func(status int, etag, header string, n int) simulator.Fault {
 		return simulator.Reply(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("etag", etag)
 			if header != "" {
 				w.Header().Set("Content-Range", header)
 			}
@@ -338,30 +345,58 @@ func TestOpenAtAnOffsetThatIsNotHeeded(t *testing.T) {
 			w.Write(make([]byte, n))
 		})
 	}
+	rest, middle := copier.Range{Offset: 40}, copier.Range{Offset: 40, Length: 10}
 	for title, c := range map[string]struct {
 		fault   simulator.Fault
-		offset  int64
+		asked   copier.Range
 		noRange bool
 	}{
-		"the whole":             {reply(200, "", 100), 40, true},
-		"no Content-Range":      {reply(206, "", 60), 40, true},
-		"another begin":         {reply(206, "bytes 41-99/100", 59), 40, true},
-		"another end":           {reply(206, "bytes 40-98/100", 59), 40, true},
-		"of an unknown size":    {reply(206, "bytes 40-99/*", 60), 40, true},
-		"another length":        {reply(206, "bytes 40-99/100", 59), 40, true},
-		"beyond the end":        {reply(416, "bytes */100", 0), 140, true},
-		"a part without asking": {reply(206, "bytes 0-99/100", 100), 0, false},
-		"no content":            {reply(204, "", 0), 40, false},
-		"unavailable":           {reply(503, "", 0), 40, false},
+		"the whole":                        {reply(200, version, "", 100), rest, true},
+		"no Content-Range":                 {reply(206, version, "", 60), rest, true},
+		"another begin":                    {reply(206, version, "bytes 41-99/100", 59), rest, true},
+		"another end":                      {reply(206, version, "bytes 40-98/100", 59), rest, true},
+		"of an unknown size":               {reply(206, version, "bytes 40-99/*", 60), rest, true},
+		"another length":                   {reply(206, version, "bytes 40-99/100", 59), rest, true},
+		"without a version":                {reply(206, "", "bytes 40-99/100", 60), rest, true},
+		"beyond the end":                   {reply(416, version, "bytes */100", 0), copier.Range{Offset: 140}, true},
+		"a part without asking":            {reply(206, version, "bytes 0-99/100", 100), copier.Range{}, false},
+		"no content":                       {reply(204, version, "", 0), rest, false},
+		"unavailable":                      {reply(503, version, "", 0), rest, false},
+		"another version":                  {reply(206, "another", "bytes 40-99/100", 60), rest, false},
+		"the whole for a piece":            {reply(200, version, "", 100), middle, true},
+		"the rest for a piece":             {reply(206, version, "bytes 40-99/100", 60), middle, true},
+		"a piece that begins elsewhere":    {reply(206, version, "bytes 39-48/100", 10), middle, true},
+		"a piece that ends early":          {reply(206, version, "bytes 40-48/100", 9), middle, true},
+		"a piece that ends late":           {reply(206, version, "bytes 40-50/100", 11), middle, true},
+		"a shorter piece than it says":     {reply(206, version, "bytes 40-49/100", 9), middle, true},
+		"a longer piece than it says":      {reply(206, version, "bytes 40-49/100", 11), middle, true},
+		"a piece beyond the end":           {reply(206, version, "bytes 40-49/45", 10), middle, true},
+		"a piece of an unknown size":       {reply(206, version, "bytes 40-49/*", 10), middle, true},
+		"a piece in other words":           {reply(206, version, "bytes 40-49/100, 50-59/100", 10), middle, true},
+		"a piece without a version":        {reply(206, "", "bytes 40-49/100", 10), middle, true},
+		"a piece of another version":       {reply(206, "another", "bytes 40-49/100", 10), middle, false},
+		"a piece as asked, that is no 206": {reply(200, version, "bytes 40-49/100", 10), middle, true},
+		"multipart":                        {reply(206, version, "", 10), middle, true},
 	} {
 		t.Run(title, func(t *testing.T) {
 			w := newWorld(t)
 			r := add(w, simulator.Object{Content: simulator.Random(1, 100)})
 			w.OCIFaults.Add(simulator.Rule{Op: "GetObject", Do: c.fault})
-			_, _, err := w.client.Open(t.Context(), r.Name, "", c.offset)
+			_, _, err := w.client.Open(t.Context(), r.Name, version, c.asked)
 			if f, ok := errors.AsType[*messages.Fault](err); !ok || f.Side != messages.Source || errors.Is(err, copier.ErrNoRange) != c.noRange {
 				t.Errorf("Open = %v, want ErrNoRange: %t", err, c.noRange)
 			}
 		})
+	}
+}
+
+// TestARangeIsAskedForOnlyWithItsVersion: else two pieces could be of two versions.
+func TestARangeIsAskedForOnlyWithItsVersion(t *testing.T) {
+	w := newWorld(t)
+	r := add(w, simulator.Object{Content: simulator.Random(1, 100)})
+	_, _, err := w.client.Open(t.Context(), r.Name, "", copier.Range{Offset: 40, Length: 10})
+	wantFault(t, err, messages.Refused)
+	if n := w.OCI.Requests()["GetObject"]; n != 0 {
+		t.Errorf("%d requests, want none", n)
 	}
 }

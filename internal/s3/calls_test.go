@@ -67,7 +67,7 @@ func TestCallsToABusyDestination(t *testing.T) {
 				return err
 			},
 			"Part": func(ctx context.Context, c *s3.Client) error {
-				_, err := c.Part(ctx, key, "id", 1, []byte("x"))
+				_, err := c.Part(ctx, key, "id", 1, []byte("x"), s3.Sum([]byte("x")))
 				return err
 			},
 			"Complete": func(ctx context.Context, c *s3.Client) error {

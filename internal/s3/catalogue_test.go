@@ -105,7 +105,7 @@ func multipart(ctx context.Context, w world, key string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	part, err := w.client.Part(ctx, key, id, 1, body)
+	part, err := w.client.Part(ctx, key, id, 1, body, s3.Sum(body))
 	if err == nil {
 		_, err = w.client.Complete(ctx, key, id, []copier.Part{part}, int64(len(body)), s3.Sum(body))
 		if err == nil {

@@ -27,7 +27,7 @@ func TestNoWriteLeavesForAKeyOutsideOfThePath(t *testing.T) {
 	writes := func(key string) map[string]error {
 		_, put := c.Put(t.Context(), key, []byte("x"), meta)
 		_, create := c.Create(t.Context(), key, meta)
-		_, part := c.Part(t.Context(), key, "u", 1, []byte("x"))
+		_, part := c.Part(t.Context(), key, "u", 1, []byte("x"), s3.Sum([]byte("x")))
 		_, complete := c.Complete(t.Context(), key, "u", []copier.Part{{Number: 1, ETag: "e", CRC32C: "AAAAAA=="}}, 1, "AAAAAA==")
 		return map[string]error{"put": put, "create": create, "part": part, "complete": complete, "abort": c.Abort(t.Context(), key, "u"), "check": c.Check(t.Context(), key)}
 	}

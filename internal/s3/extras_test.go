@@ -136,7 +136,7 @@ func TestOtherOwnerIsRefused(t *testing.T) {
 	for title, call := range map[string]func() error{
 		"head":   func() error { _, err := w.client.Head(ctx, key); return err },
 		"create": func() error { _, err := w.client.Create(ctx, key, meta); return err },
-		"part":   func() error { _, err := w.client.Part(ctx, key, "id", 1, []byte("x")); return err },
+		"part":   func() error { _, err := w.client.Part(ctx, key, "id", 1, []byte("x"), s3.Sum([]byte("x"))); return err },
 		"complete": func() error {
 			_, err := w.client.Complete(ctx, key, "id", []copier.Part{{Number: 1}}, 1, s3.Sum([]byte("x")))
 			return err

@@ -105,7 +105,10 @@ func FuzzS3Answer(f *testing.F) {
 		for _, call := range []func() (confirmed string, err error){
 			func() (string, error) { return c.Put(t.Context(), key, []byte("x"), meta) },
 			func() (string, error) { return c.Create(t.Context(), key, meta) },
-			func() (string, error) { p, err := c.Part(t.Context(), key, "u", 1, []byte("x")); return p.ETag, err },
+			func() (string, error) {
+				p, err := c.Part(t.Context(), key, "u", 1, []byte("x"), s3.Sum([]byte("x")))
+				return p.ETag, err
+			},
 			func() (string, error) {
 				return c.Complete(t.Context(), key, "u", []copier.Part{{Number: 1, ETag: "e", CRC32C: "AAAAAA=="}}, 1, "AAAAAA==")
 			},

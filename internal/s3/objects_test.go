@@ -205,7 +205,10 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 		"put":    func(ctx context.Context) error { _, err := w.client.Put(ctx, key, []byte("x"), meta); return err },
 		"head":   func(ctx context.Context) error { _, err := w.client.Head(ctx, key); return err },
 		"create": func(ctx context.Context) error { _, err := w.client.Create(ctx, key, meta); return err },
-		"part":   func(ctx context.Context) error { _, err := w.client.Part(ctx, key, "id", 1, []byte("x")); return err },
+		"part": func(ctx context.Context) error {
+			_, err := w.client.Part(ctx, key, "id", 1, []byte("x"), s3.Sum([]byte("x")))
+			return err
+		},
 		"complete": func(ctx context.Context) error {
 			_, err := w.client.Complete(ctx, key, "id", []copier.Part{{Number: 1, ETag: "e"}}, 1, "")
 			return err

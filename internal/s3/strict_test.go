@@ -194,7 +194,8 @@ func sendParts(t *testing.T, c *s3.Client, key string, body []byte) (id string, 
 		t.Fatal(err)
 	}
 	for n := 0; n < len(body); n += 5 << 20 {
-		p, err := c.Part(t.Context(), key, id, int32(len(parts)+1), body[n:min(n+5<<20, len(body))])
+		b := body[n:min(n+5<<20, len(body))]
+		p, err := c.Part(t.Context(), key, id, int32(len(parts)+1), b, s3.Sum(b))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -87,13 +87,12 @@ func (c *Client) Unfinished(ctx context.Context, prefix string) iter.Seq2[Unfini
 }
 
 // Part implements copier.Parts.
-func (c *Client) Part(ctx context.Context, key, id string, number int32, body []byte) (copier.Part, error) {
-	crc := sum(body)
+func (c *Client) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (copier.Part, error) {
 	limited, cancel := context.WithTimeout(ctx, putDeadline)
 	defer cancel()
 	out, err := c.sdk.UploadPart(limited, &s3.UploadPartInput{
 		Bucket: &c.bucket, Key: &key, UploadId: &id, PartNumber: &number, ExpectedBucketOwner: c.owner,
-		Body: bytes.NewReader(body), ContentLength: new(int64(len(body))), ChecksumCRC32C: &crc,
+		Body: bytes.NewReader(body), ContentLength: new(int64(len(body))), ChecksumCRC32C: &crc32c,
 	})
 	op := c.op(fmt.Sprintf("upload part %d of", number), key)
 	if err != nil {
@@ -102,7 +101,7 @@ func (c *Client) Part(ctx context.Context, key, id string, number int32, body []
 	if _, err := confirmed(op, out.ETag); err != nil {
 		return copier.Part{}, err
 	}
-	return copier.Part{Number: number, ETag: *out.ETag, CRC32C: crc}, nil
+	return copier.Part{Number: number, ETag: *out.ETag, CRC32C: crc32c}, nil
 }
 
 // Complete implements copier.Parts. S3 may work for minutes before it answers.

@@ -28,7 +28,7 @@ func begin(t *testing.T, w world) upload {
 		t.Fatal(err)
 	}
 	for i, b := range [][]byte{u.body[:5<<20], u.body[5<<20:]} {
-		p, err := w.client.Part(t.Context(), key, u.id, int32(i+1), b)
+		p, err := w.client.Part(t.Context(), key, u.id, int32(i+1), b, s3.Sum(b))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,20 @@ func TestDamagedPartIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.S3Faults.Add(simulator.Rule{Op: "UploadPart", Do: simulator.FlipBit(80)})
-	_, err = w.client.Part(t.Context(), key, id, 1, []byte(strings.Repeat("a", 100)))
+	body := []byte(strings.Repeat("a", 100))
+	_, err = w.client.Part(t.Context(), key, id, 1, body, s3.Sum(body))
+	wantFault(t, err, messages.HashMismatch)
+}
+
+// TestAPartOfOtherBytesThanWereReadIsRefused: its CRC32C is that of the bytes as they were
+// read, so that a buffer that has changed since does not come to stand.
+func TestAPartOfOtherBytesThanWereReadIsRefused(t *testing.T) {
+	w := newWorld(t, simulator.PutOnly)
+	id, err := w.client.Create(t.Context(), key, meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.client.Part(t.Context(), key, id, 1, []byte("aab"), s3.Sum([]byte("aaa")))
 	wantFault(t, err, messages.HashMismatch)
 }
 
@@ -178,7 +191,7 @@ func TestAbortLeavesNothing(t *testing.T) {
 		t.Errorf("uploads = %+v", got)
 	}
 	wantFault(t, w.client.Abort(t.Context(), key, u.id), messages.NoUpload)
-	_, err := w.client.Part(t.Context(), key, u.id, 1, []byte("x"))
+	_, err := w.client.Part(t.Context(), key, u.id, 1, []byte("x"), s3.Sum([]byte("x")))
 	wantFault(t, err, messages.NoUpload)
 	_, err = u.complete(t.Context(), w)
 	wantFault(t, err, messages.NoUpload)
