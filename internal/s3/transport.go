@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go/middleware"
 
 	"oracle-focus-agent/internal/network"
 )
@@ -44,6 +46,16 @@ func newHTTP(cfg aws.Config, connections int, stall, first time.Duration) *http.
 		// redirect itself becomes an error that says which region is right.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// unsigned has the bodies of objects and parts signed as UNSIGNED-PAYLOAD. The small bodies
+// of other calls have no CRC32C that S3 would check, and stay signed.
+func unsigned(stack *middleware.Stack) error {
+	switch stack.ID() {
+	case "PutObject", "UploadPart":
+		return v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware(stack)
+	}
+	return nil
 }
 
 // http11 names the protocol in each request. The SDK leaves it out, and then
