@@ -2,12 +2,16 @@ package s3_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/s3"
@@ -170,4 +174,42 @@ func checkUnsigned(t *testing.T, o s3.Options, there func(key string) bool) {
 	}
 	w.wantSent(t, "put", "UNSIGNED-PAYLOAD")
 	w.wantSent(t, "part", "UNSIGNED-PAYLOAD")
+}
+
+// TestABodyGoesOutInLargePieces: through the SDK and net/http, which have 32 KiB in mind.
+func TestABodyGoesOutInLargePieces(t *testing.T) {
+	w := newWorld(t, simulator.AllowAll)
+	var writes, largest atomic.Int64
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return s3.TestingOnlyConn(counting{conn, &writes, &largest}, time.Minute), nil
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	w.client.TestingOnlyTransport(transport)
+	body := random(t, 1, 8<<20)
+	if _, err := w.client.Put(t.Context(), key, body, meta); err != nil {
+		t.Fatal(err)
+	}
+	if stored(t, w, key) != string(body) {
+		t.Error("other bytes are stored")
+	}
+	if writes.Load() > 40 || largest.Load() > 256<<10 {
+		t.Errorf("8 MiB went out in %d pieces, of %d bytes at most; want about 32 of 256 KiB", writes.Load(), largest.Load())
+	}
+}
+
+// counting counts what is written, and how much at once.
+type counting struct {
+	net.Conn
+	writes, largest *atomic.Int64
+}
+
+func (c counting) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	for old := c.largest.Load(); int64(len(p)) > old && !c.largest.CompareAndSwap(old, int64(len(p))); old = c.largest.Load() {
+	}
+	return c.Conn.Write(p)
 }
