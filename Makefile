@@ -73,7 +73,10 @@ bench: bin/bench ## copy the same files with the agent, with rclone and through 
 bench-short: bin/bench ## the same with small sizes: only how much faster who is, and with how much CPU
 	@$(BENCH) -short -pairs $(or $(PAIRS),1)
 
-.PHONY: bin/bench
+allocs: ## hold what is made anew for each file against its bounds, which the race detector would blur
+	$(BUILD) test -count=1 -run '^TestAllocations$$' ./messages ./internal/oci ./internal/s3
+
+.PHONY: bin/bench allocs
 bin/bench: build bin/rclone bin/nats-server
 	$(BUILD) build -o bin/ ./internal/bench
 
