@@ -38,7 +38,7 @@ func workloads(short bool) []workload {
 		return []workload{
 			{Name: "A", Files: 16, Size: 32 * mib},
 			{Name: "B", Files: 1000, Size: 200 * kib},
-			{Name: "C", Files: 2000, Size: 4 * kib},
+			{Name: "C", Files: 1000, Size: 4 * kib},
 			{Name: "D", Files: 1, Size: 512 * mib},
 			wan("E", 200, 200*kib),
 			wan("G", 600, 200*kib, 1, 4),
