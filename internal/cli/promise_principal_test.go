@@ -1,8 +1,8 @@
 package cli_test
 
 import (
-	"net/http/httptest"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
