@@ -15,7 +15,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help build test long check demo screenshots compat crash term mutants bench bench-scan chaos kills model scale fuzz vuln fips clean image image-context up down e2e cluster
+.PHONY: help build test long check demo screenshots compat crash term mutants bench bench-short bench-steps bench-queue bench-scan chaos kills model scale fuzz vuln fips clean image image-context up down e2e cluster
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -70,16 +70,25 @@ BENCH = bin/bench -workloads '$(WORKLOADS)' $(if $(BENCH_TLS),-tls) $(if $(BENCH
 bench: bin/bench ## copy the same files with the agent, with rclone and through a bare pipe, in turns (WORKLOADS=A,B PAIRS=5 BENCH_TLS=1 BENCH_DIR=/var/tmp)
 	@$(BENCH) -pairs $(or $(PAIRS),5)
 
+# Those that show most in least time; under three minutes.
+bench-short: WORKLOADS ?= A,B,C,E,H
 bench-short: bin/bench ## the same with small sizes: only how much faster who is, and with how much CPU
 	@$(BENCH) -short -pairs $(or $(PAIRS),1)
 
-.PHONY: bin/bench
+allocs: ## hold what is made anew for each file against its bounds, which the race detector would blur
+	$(BUILD) test -count=1 -run '^TestAllocations$$' ./messages ./internal/oci ./internal/s3
+
+.PHONY: bin/bench allocs
 bin/bench: build bin/rclone bin/nats-server
 	$(BUILD) build -o bin/ ./internal/bench
 
 bench-steps: ## measure what the durable steps of one file cost, and its statistics
 	$(GO) test -run '^$$' -bench . -benchtime 2000x ./internal/nats
 	$(GO) test -run '^$$' -bench 'Inspect|Copy' -benchtime 20x ./internal/focus
+
+bench-queue: bin/nats-server ## measure how many files per second pass the queue, in the process and outside, where nothing is copied (FILES=5000, ROUNDS=3, BENCH_DIR=/var/tmp)
+	@QUEUE_FILES=$(or $(FILES),5000) QUEUE_ROUNDS=$(or $(ROUNDS),3) QUEUE_SERVER=$(CURDIR)/bin/nats-server $(if $(BENCH_DIR),TMPDIR=$(BENCH_DIR)) \
+		$(GO) test -count=1 -run '^TestCeiling$$' -timeout 1h -v ./internal/nats
 
 OBJECTS ?= 100000,1000000
 bench-scan: ## measure a scan that finds nothing new (OBJECTS=1000000, DAYS=365, ROUNDS=3, LATENCY=100ms of each listing)

@@ -108,7 +108,7 @@ func (b *benchmark) ways(w workload) (all []way) {
 	}
 	for _, c := range b.contestants {
 		all = append(all, way{c.name, func(ctx context.Context, to *world, dir string) (run, error) {
-			p, err := c.begin(to.sides, dir)
+			p, err := c.begin(w, to.sides, dir)
 			if err != nil {
 				return run{}, err
 			}

@@ -14,7 +14,7 @@ type programs struct{ self, agent, rclone, nats string }
 type contestant struct {
 	name string
 	// begin makes the process, which may use a directory that is empty.
-	begin func(to *sides, dir string) (*process, error)
+	begin func(w workload, to *sides, dir string) (*process, error)
 }
 
 const (
@@ -26,12 +26,12 @@ const (
 
 func (p programs) contestants() []contestant {
 	return []contestant{
-		{theAgent, func(to *sides, dir string) (*process, error) {
+		{theAgent, func(_ workload, to *sides, dir string) (*process, error) {
 			return &process{name: "agent", args: []string{p.agent, "sync"}, environ: agentEnviron(to, dir), dir: dir}, nil
 		}},
-		{rcloneBest, func(to *sides, dir string) (*process, error) { return p.runRclone(to, dir, bestFlags()) }},
-		{rcloneDefault, func(to *sides, dir string) (*process, error) { return p.runRclone(to, dir, nil) }},
-		{thePipe, func(to *sides, dir string) (*process, error) {
+		{rcloneBest, func(w workload, to *sides, dir string) (*process, error) { return p.runRclone(to, dir, bestFlags(w)) }},
+		{rcloneDefault, func(_ workload, to *sides, dir string) (*process, error) { return p.runRclone(to, dir, nil) }},
+		{thePipe, func(_ workload, to *sides, dir string) (*process, error) {
 			text, err := json.Marshal(to)
 			return &process{name: "pipe", args: []string{p.self, "pipe", string(text)}, environ: environ(to, dir), dir: dir}, err
 		}},
@@ -48,11 +48,12 @@ func environ(to *sides, dir string) []string {
 }
 
 // agentEnviron is the agent at its defaults, but with as many files at once as the others
-// copy, and without the statistics: random bytes have none.
+// copy, with bodies that are unsigned over http, as theirs are, and without the statistics:
+// random bytes have none.
 func agentEnviron(to *sides, dir string) []string {
 	return append(append(environ(to, dir), to.Environ...),
 		"FOCUS_STATE_DIR="+filepath.Join(dir, "state"), fmt.Sprint("FOCUS_AGENT_MAX_CONCURRENT_TRANSFERS=", atOnce),
-		"FOCUS_INTEGRITY_STATISTICS=false", "FOCUS_VERIFY_INTERVAL=0")
+		"FOCUS_S3_UNSIGNED_PAYLOAD=true", "FOCUS_INTEGRITY_STATISTICS=false", "FOCUS_VERIFY_INTERVAL=0")
 }
 
 // runRclone copies with rclone, in the layout that it has. Without use_unsigned_payload it
@@ -85,12 +86,16 @@ use_unsigned_payload = true
 // bestFlags are those that let rclone copy fastest: as many files at once as the others,
 // nothing looked up and nothing verified, neither before nor after, and each file in one
 // request. On loopback that is faster for one large file, too, than many streams in it,
-// for each of which rclone computes an MD5.
-func bestFlags() []string {
-	return []string{
+// for each of which rclone computes an MD5; where one connection is the limit, it is not.
+func bestFlags(w workload) []string {
+	flags := []string{
 		fmt.Sprint("--transfers=", atOnce), fmt.Sprint("--checkers=", atOnce), "--no-check-dest", "--ignore-checksum", "--use-server-modtime",
-		"--s3-no-check-bucket", "--s3-no-head", "--s3-disable-checksum", "--s3-upload-cutoff=5G", "--multi-thread-streams=0",
+		"--s3-no-check-bucket", "--s3-no-head", "--s3-disable-checksum",
 	}
+	if w.far() {
+		return append(flags, fmt.Sprint("--multi-thread-streams=", atOnce), "--multi-thread-cutoff=1M", fmt.Sprint("--s3-upload-concurrency=", atOnce))
+	}
+	return append(flags, "--s3-upload-cutoff=5G", "--multi-thread-streams=0")
 }
 
 // named are all contestants, or the one of a name.

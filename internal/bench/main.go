@@ -45,7 +45,7 @@ func begin(ctx context.Context, args []string) error {
 func parse(args []string) (*benchmark, error) {
 	b := &benchmark{}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	names := f.String("workloads", "", "some of A,B,C,D,E,G; empty: all")
+	names := f.String("workloads", "", "some of A,B,C,D,E,G,H; empty: all")
 	only := f.String("only", "", "one contestant, such as agent; empty: all")
 	f.IntVar(&b.pairs, "pairs", 5, "how often everybody copies")
 	f.BoolVar(&b.short, "short", false, "small sizes, of which only the ratios mean anything")

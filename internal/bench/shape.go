@@ -91,6 +91,11 @@ type piece struct {
 	due  time.Time
 }
 
+// ready is how long a read takes at most that finds bytes. Those have waited for the line,
+// and follow what went before them, even if this process woke up late: on a busy machine of
+// two cores 20 MB went at 4.5 to 6.4 MB/s where that was not so, and at 9.2 where it is, of 10.
+const ready = 100 * time.Microsecond
+
 // carry moves bytes in one direction. The line is free for them from a time on, and
 // after them again when they have left at the line's rate.
 func (l *line) carry(to, from net.Conn, free time.Time, end func()) {
@@ -99,11 +104,12 @@ func (l *line) carry(to, from net.Conn, free time.Time, end func()) {
 	defer close(way)
 	for {
 		buffer := make([]byte, 16<<10)
+		asked := time.Now()
 		n, err := from.Read(buffer)
 		if err != nil {
 			return
 		}
-		if now := time.Now(); free.Before(now) {
+		if now := time.Now(); free.Before(now) && now.Sub(asked) > ready {
 			free = now
 		}
 		free = free.Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))

@@ -31,17 +31,18 @@ const (
 
 // workloads are those of a benchmark. The short ones show ratios, and no more.
 func workloads(short bool) []workload {
-	wan := func(name string, files int, fleets ...int) workload {
-		return workload{Name: name, Files: files, Size: 200 * kib, RTT: 80 * time.Millisecond, Rate: 10_000_000, Fleets: fleets}
+	wan := func(name string, files int, size int64, fleets ...int) workload {
+		return workload{Name: name, Files: files, Size: size, RTT: 80 * time.Millisecond, Rate: 10_000_000, Fleets: fleets}
 	}
 	if short {
 		return []workload{
 			{Name: "A", Files: 16, Size: 32 * mib},
 			{Name: "B", Files: 1000, Size: 200 * kib},
-			{Name: "C", Files: 2000, Size: 4 * kib},
+			{Name: "C", Files: 1000, Size: 4 * kib},
 			{Name: "D", Files: 1, Size: 512 * mib},
-			wan("E", 200),
-			wan("G", 600, 1, 4),
+			wan("E", 200, 200*kib),
+			wan("G", 600, 200*kib, 1, 4),
+			wan("H", 1, 64*mib),
 		}
 	}
 	return []workload{
@@ -49,8 +50,9 @@ func workloads(short bool) []workload {
 		{Name: "B", Files: 5000, Size: 200 * kib},
 		{Name: "C", Files: 20000, Size: 4 * kib},
 		{Name: "D", Files: 1, Size: 2 * gib},
-		wan("E", 500),
-		wan("G", 2000, 1, 2, 4),
+		wan("E", 500, 200*kib),
+		wan("G", 2000, 200*kib, 1, 2, 4),
+		wan("H", 1, 512*mib),
 	}
 }
 
@@ -63,12 +65,15 @@ func chosen(all []workload, names string) ([]workload, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(all, func(w workload) bool { return w.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("workload %q: there are A, B, C, D, E and G", name)
+			return nil, fmt.Errorf("workload %q: there are A, B, C, D, E, G and H", name)
 		}
 		some = append(some, all[i])
 	}
 	return some, nil
 }
+
+// far tells a large file that goes over a slow network, of which one connection is the limit.
+func (w workload) far() bool { return w.Files == 1 && w.RTT > 0 }
 
 func (w workload) bytes() int64 { return int64(w.Files) * w.Size }
 

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -79,7 +80,10 @@ func TestObjectsAreWrittenAsConfigured(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simulator.Options{Days: 1, FilesPerDay: 1, Policy: simulator.Policy(simulator.PutOnly).And("PutObjectTagging", "kms:GenerateDataKey")},
 		"FOCUS_S3_STORAGE_CLASS=STANDARD_IA", "FOCUS_S3_SSE=aws:kms", "FOCUS_S3_KMS_KEY_ID=alias/focus", "FOCUS_S3_TAGS=team=fin ops,env=a",
-		"FOCUS_S3_EXPECTED_BUCKET_OWNER=111122223333")
+		"FOCUS_S3_EXPECTED_BUCKET_OWNER=111122223333", "FOCUS_S3_UNSIGNED_PAYLOAD=true")
+	w.S3Faults.Add(simulator.Rule{Op: "PutObject", Do: simulator.Status(403, "AccessDenied"), Match: func(r *http.Request) bool {
+		return r.Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD"
+	}})
 	w.run(t, "sync").want(t, 0)
 	w.check(t)
 	for header, want := range map[string]string{

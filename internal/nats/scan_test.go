@@ -397,9 +397,12 @@ func cpuTime() float64 {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
-// parentTime is what the parent has used, in seconds; 0 where the system does not tell.
-func parentTime() float64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", os.Getppid()))
+// parentTime is what the parent has used, in seconds.
+func parentTime() float64 { return processTime(os.Getppid()) }
+
+// processTime is what a process has used, in seconds; 0 where the system does not tell.
+func processTime(pid int) float64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}

@@ -2,7 +2,9 @@ package s3
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -15,6 +17,11 @@ func (c *Client) TestingOnlyPauses(d ...time.Duration) { c.pauses = d }
 // TestingOnlyTransport takes the place of the network.
 func (c *Client) TestingOnlyTransport(t http.RoundTripper) {
 	c.http.Transport, c.patient.Transport = t, t
+}
+
+// TestingOnlyConn is how the client writes to a connection.
+func TestingOnlyConn(conn net.Conn, stall time.Duration) net.Conn {
+	return writer{conn, stall, &sync.Pool{New: func() any { return new([piece]byte) }}}
 }
 
 // Sum is the CRC32C of b as S3 writes it.

@@ -60,6 +60,10 @@ type Options struct {
 	Prefix string
 	// PathStyle puts the bucket into the path of the URL instead of the host name.
 	PathStyle bool
+	// UnsignedPayload leaves the SHA-256 of a body out of the signature over http, too,
+	// as always over https: S3 then checks it by its CRC32C alone, which is signed.
+	// Computing the SHA-256 takes more than anything else that is done to a large body.
+	UnsignedPayload bool
 	// Profile of the AWS configuration files.
 	Profile string
 	// AccessKeyID, with SecretAccessKey and perhaps SessionToken, replaces AWS's
@@ -141,6 +145,9 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		s.Logger = logging.Nop{} // all that it says comes back as an error, too
 		s.HTTPClient = c.http
 		s.APIOptions = append(s.APIOptions, confine(o.Prefix))
+		if o.UnsignedPayload {
+			s.APIOptions = append(s.APIOptions, unsigned)
+		}
 		s.UsePathStyle = o.PathStyle
 		s.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = attempts

@@ -2,11 +2,15 @@ package s3_test
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"oracle-focus-agent/internal/s3"
@@ -67,6 +71,51 @@ func TestASilentDestinationIsGivenUp(t *testing.T) {
 			if took := time.Since(begin); took > 20*time.Second {
 				t.Errorf("it took %v", took)
 			}
+		})
+	}
+}
+
+// TestASlowDestinationIsNotGivenUp: however long a piece of a body takes, it goes on while
+// bytes of it are taken; and ends, within two stall times, once none is.
+func TestASlowDestinationIsNotGivenUp(t *testing.T) {
+	const stall, most = time.Minute, 1 << 20
+	for name, send := range map[string]func(to net.Conn, body io.Reader) error{
+		"a body": func(to net.Conn, body io.Reader) error {
+			_, err := io.Copy(to, body)
+			return err
+		},
+		"a write": func(to net.Conn, body io.Reader) error {
+			all, _ := io.ReadAll(body) // in memory
+			_, err := to.Write(all)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				defer near.Close()
+				defer far.Close()
+				body := random(t, 1, most)
+				sent := make(chan error, 1)
+				go func() { sent <- send(s3.TestingOnlyConn(near, stall), io.LimitReader(bytes.NewReader(body), most)) }()
+				got := make([]byte, most/2)
+				for n := 0; n < len(got); n += 1 << 10 {
+					time.Sleep(stall * 9 / 10)
+					if _, err := io.ReadFull(far, got[n:n+1<<10]); err != nil {
+						t.Fatalf("after %d bytes: %v", n, err)
+					}
+				}
+				if !bytes.Equal(got, body[:len(got)]) {
+					t.Error("other bytes came")
+				}
+				silent := time.Now()
+				if err := <-sent; !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("the end is %v", err)
+				}
+				if took := time.Since(silent); took < stall || took > 2*stall {
+					t.Errorf("given up after %v of silence, want %v to %v", took, stall, 2*stall)
+				}
+			})
 		})
 	}
 }

@@ -2,12 +2,18 @@ package s3
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go/middleware"
 
 	"oracle-focus-agent/internal/network"
 )
@@ -16,21 +22,22 @@ import (
 // proxies of the environment. first bounds the wait for an answer once the
 // request is sent; 0 leaves that to the deadline of the call.
 //
-// stall bounds each write of a body: the other end takes nothing for that long
-// when it is gone without a word.
+// stall bounds how long the other end may take nothing of a body: it does that when it
+// is gone without a word.
 func newHTTP(cfg aws.Config, connections int, stall, first time.Duration) *http.Client {
 	buildable, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
 	if !ok {
 		buildable = awshttp.NewBuildableClient()
 	}
 	t := buildable.GetTransport()
+	pieces := &sync.Pool{New: func() any { return new([piece]byte) }}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return writer{conn, stall}, nil
+		return writer{conn, stall, pieces}, nil
 	}
 	t.OnProxyConnectResponse = network.ProxyAnswered
 	t.TLSHandshakeTimeout = 10 * time.Second
@@ -46,6 +53,16 @@ func newHTTP(cfg aws.Config, connections int, stall, first time.Duration) *http.
 	}
 }
 
+// unsigned has the bodies of objects and parts signed as UNSIGNED-PAYLOAD. The small bodies
+// of other calls have no CRC32C that S3 would check, and stay signed.
+func unsigned(stack *middleware.Stack) error {
+	switch stack.ID() {
+	case "PutObject", "UploadPart":
+		return v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware(stack)
+	}
+	return nil
+}
+
 // http11 names the protocol in each request. The SDK leaves it out, and then
 // Go sends "Expect: 100-continue" but does not wait: S3 refuses in the middle
 // of the body, and the reason is lost in a reset connection.
@@ -57,15 +74,35 @@ func (t http11) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.Transport.RoundTrip(req)
 }
 
-// A writer is a connection on which a write that stalls is an error.
+// piece is how much of a body goes to the kernel at once. By itself net/http would hand it
+// 32 KiB each time, from a buffer that it makes for each request.
+const piece = 256 << 10
+
+// A writer is a connection on which it is an error that the other end takes nothing for the
+// stall time. It is told after one stall time at the earliest, and two at the latest.
 type writer struct {
 	net.Conn
-	stall time.Duration
+	stall  time.Duration
+	pieces *sync.Pool // of *[piece]byte
 }
 
-func (w writer) Write(p []byte) (int, error) {
-	if err := w.SetWriteDeadline(time.Now().Add(w.stall)); err != nil {
-		return 0, err
+// Write goes on as long as anything is taken, however little.
+func (w writer) Write(p []byte) (n int, err error) {
+	for {
+		if err := w.SetWriteDeadline(time.Now().Add(w.stall)); err != nil {
+			return n, err
+		}
+		taken, err := w.Conn.Write(p[n:])
+		n += taken
+		if taken == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
 	}
-	return w.Conn.Write(p)
+}
+
+// ReadFrom implements io.ReaderFrom, by which net/http sends a body where there is no TLS.
+func (w writer) ReadFrom(r io.Reader) (n int64, err error) {
+	buffer := w.pieces.Get().(*[piece]byte)
+	defer w.pieces.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buffer[:])
 }
