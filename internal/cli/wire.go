@@ -30,7 +30,8 @@ import (
 	"oracle-focus-agent/scanner"
 )
 
-// partBuffers is how many part buffers a process holds at most.
+// partBuffers is how many part buffers of a chunk a process holds at most, or the same bytes
+// in small files.
 const partBuffers = 12
 
 // grace is how long copies in flight may go on after a signal.
