@@ -258,7 +258,7 @@ func (r *route) openSides(ctx context.Context) (err error) {
 			StorageClass: cfg.S3.StorageClass, SSE: cfg.S3.SSE, KMSKeyID: cfg.S3.KMSKeyID, ACL: cfg.S3.ACL, Tags: cfg.S3.Tags.Query(),
 		},
 		ExpectedBucketOwner: cfg.S3.ExpectedBucketOwner,
-		PathStyle:           cfg.S3.PathStyle, Connections: max(cfg.Agent.MaxConcurrentTransfers, partBuffers) + 1,
+		PathStyle:           cfg.S3.PathStyle, Connections: cfg.Agent.MaxConcurrentTransfers + partBuffers,
 		Stall: cfg.Advanced.StallTimeout.Std(), Around: r.traces.Around(),
 	})
 	if err != nil {
