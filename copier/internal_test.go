@@ -238,3 +238,29 @@ func TestWhatNobodyFollowsCostsNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestACrewStartsTheHandsThatAreMissing, and no others: where one hand of a slot has ended
+// and the other has not, that slot goes on with both.
+func TestACrewStartsTheHandsThatAreMissing(t *testing.T) {
+	var c crew
+	all := c.resize(2)
+	if len(all) != 4 || all[0].slot != all[1].slot || all[1].slot == all[2].slot {
+		t.Fatalf("a crew of two slots has the hands %+v", all)
+	}
+	if more := c.resize(2); len(more) > 0 {
+		t.Errorf("%+v are started twice", more)
+	}
+	c.resize(1)
+	if _, stays := c.ask(all[3]); stays {
+		t.Error("a hand of a slot that is one too many stays")
+	}
+	more := c.resize(2)
+	if len(more) != 1 || more[0].slot != all[3].slot || more[0].id() != 3 {
+		t.Errorf("%+v are started, want the one that has ended", more)
+	}
+	for _, h := range []*hand{all[0], all[1], all[2], more[0]} {
+		if backfill, stays := c.ask(h); !stays || backfill != (h.number > 0) {
+			t.Errorf("hand %d stays %t and serves the backfill %t", h.id(), stays, backfill)
+		}
+	}
+}
