@@ -10,7 +10,7 @@ import (
 	"oracle-focus-agent/messages"
 )
 
-// A watch holds slots to what they promise by Copier.Alive.
+// A watch holds hands to what they promise by Copier.Alive.
 type watch struct {
 	mu    sync.Mutex
 	until map[int]time.Time
@@ -20,18 +20,18 @@ type watch struct {
 
 func watching(c *copier.Copier) *watch {
 	w := &watch{until: map[int]time.Time{}}
-	c.Alive = func(slot int, within time.Duration) {
+	c.Alive = func(hand int, within time.Duration) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if until, ok := w.until[slot]; ok && time.Now().After(until) {
-			w.late = append(w.late, slot)
+		if until, ok := w.until[hand]; ok && time.Now().After(until) {
+			w.late = append(w.late, hand)
 		}
 		if within == 0 {
 			w.ended++
-			delete(w.until, slot)
+			delete(w.until, hand)
 			return
 		}
-		w.until[slot] = time.Now().Add(within)
+		w.until[hand] = time.Now().Add(within)
 	}
 	return w
 }
@@ -47,9 +47,9 @@ func (w *watch) silent(at time.Time) (n int) {
 	return n
 }
 
-// TestSlotsKeepTheirPromiseToBeAlive: while they have nothing to do, while a copy
+// TestHandsKeepTheirPromiseToBeAlive: while they have nothing to do, while a copy
 // takes long, and while a side is down.
-func TestSlotsKeepTheirPromiseToBeAlive(t *testing.T) {
+func TestHandsKeepTheirPromiseToBeAlive(t *testing.T) {
 	for name, prepare := range map[string]func(w *world){
 		"nothing to do": func(*world) {},
 		"a slow copy": func(w *world) {
@@ -75,8 +75,8 @@ func TestSlotsKeepTheirPromiseToBeAlive(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 			defer cancel()
 			c.Run(ctx)
-			if len(watch.late) > 0 || watch.ended != 3 || len(watch.until) > 0 {
-				t.Errorf("late: %v; %d of 3 slots said that they ended", watch.late, watch.ended)
+			if len(watch.late) > 0 || watch.ended != 2*3 || len(watch.until) > 0 {
+				t.Errorf("late: %v; %d of 6 hands said that they ended", watch.late, watch.ended)
 			}
 		})
 	}

@@ -2,49 +2,124 @@ package copier
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
-// A Budget bounds the buffers that the copies of a process hold at once. A copy
-// that waits for a buffer holds none that is not being sent, so waiting always ends.
+// A Budget bounds the bytes that the copies of a process hold at once. They are counted,
+// not the buffers: many small files may be held where a few parts may. Whoever waits
+// longest comes first, so that small files do not keep a part waiting for ever. A copy that
+// waits for a buffer holds none that is not being sent, and of those that are held none
+// waits for a copy that waits for a buffer (see slot), so waiting always ends.
 type Budget struct {
-	tokens chan struct{}
-	chunk  int64
-	spare  sync.Pool // of *[]byte with room for a chunk
+	chunk int64
+	limit int64
+	spare sync.Pool // of *[]byte with room for a chunk
+
+	mu      sync.Mutex
+	held    int64
+	waiting []*claim // longest first
 }
 
-// NewBudget allows buffers of up to chunk bytes each.
+// A claim is what a copy waits for.
+type claim struct {
+	bytes   int64
+	granted chan struct{}
+}
+
+// NewBudget allows as many bytes as so many buffers of chunk bytes have.
 func NewBudget(buffers int, chunk int64) *Budget {
-	return &Budget{tokens: make(chan struct{}, buffers), chunk: chunk}
+	return &Budget{chunk: chunk, limit: int64(buffers) * chunk}
 }
 
-// InUse is how many buffers are held now.
-func (b *Budget) InUse() int { return len(b.tokens) }
+// InUse is how many buffers of a chunk the bytes would fill that are held now, rounded up.
+func (b *Budget) InUse() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int((b.held + b.chunk - 1) / b.chunk)
+}
 
-// Limit is how many buffers can be held at once.
-func (b *Budget) Limit() int { return cap(b.tokens) }
+// Limit is how many buffers of a chunk can be held at once.
+func (b *Budget) Limit() int { return int(b.limit / b.chunk) }
 
-// take returns a buffer of n bytes when there is room, or the context's cause.
+// take returns a buffer of n bytes when there is room, or the context's cause. One of
+// more than everything has all of it to itself.
 func (b *Budget) take(ctx context.Context, n int64) ([]byte, error) {
-	select {
-	case b.tokens <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	size := b.room(n)
+	if err := b.reserve(ctx, min(size, b.limit)); err != nil {
+		return nil, err
 	}
+	if size == b.chunk {
+		if p, ok := b.spare.Get().(*[]byte); ok {
+			return (*p)[:n], nil
+		}
+	}
+	return make([]byte, n, size), nil
+}
+
+// room is how many bytes a buffer for n of them has: those of about a chunk are as large
+// as one, since they are used again.
+func (b *Budget) room(n int64) int64 {
 	if n < b.chunk/2 || n > b.chunk {
-		return make([]byte, n), nil
+		return n
 	}
-	if p, ok := b.spare.Get().(*[]byte); ok {
-		return (*p)[:n], nil
+	return b.chunk
+}
+
+func (b *Budget) reserve(ctx context.Context, bytes int64) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return make([]byte, n, b.chunk), nil
+	b.mu.Lock()
+	if len(b.waiting) == 0 && b.held+bytes <= b.limit {
+		b.held += bytes
+		b.mu.Unlock()
+		return nil
+	}
+	mine := &claim{bytes, make(chan struct{})}
+	b.waiting = append(b.waiting, mine)
+	b.mu.Unlock()
+	select {
+	case <-mine.granted:
+		return nil
+	case <-ctx.Done():
+		b.withdraw(mine)
+		return context.Cause(ctx)
+	}
+}
+
+// withdraw gives back what was granted at this moment, or no longer waits. Whoever waited
+// behind it may have his turn now.
+func (b *Budget) withdraw(c *claim) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.waiting, c); i >= 0 {
+		b.waiting = slices.Delete(b.waiting, i, i+1)
+	} else {
+		b.held -= c.bytes
+	}
+	b.grant()
+}
+
+// grant serves those for whom there is room, the longest waiting first.
+func (b *Budget) grant() {
+	for len(b.waiting) > 0 && b.held+b.waiting[0].bytes <= b.limit {
+		next := b.waiting[0]
+		b.waiting = slices.Delete(b.waiting, 0, 1)
+		b.held += next.bytes
+		close(next.granted)
+	}
 }
 
 // give returns a buffer. After a request that failed the transport may still be
 // reading it, so it is not used again.
 func (b *Budget) give(buf []byte, failed bool) {
-	if int64(cap(buf)) == b.chunk && !failed {
+	size := int64(cap(buf))
+	if size == b.chunk && !failed {
 		b.spare.Put(&buf)
 	}
-	<-b.tokens
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held -= min(size, b.limit)
+	b.grant()
 }

@@ -44,9 +44,10 @@ type Copier struct {
 	Born  time.Time
 	// Worker names this process in the ledger.
 	Worker string
-	// Slots is how many files are copied at once; at least one. Resize, which may be
-	// nil, brings other numbers while Run works: a slot that is one too many ends
-	// the copy that it is at and takes no other.
+	// Slots is how many files are read at once, and as many are written at once; at least
+	// one. A slot reads the next file while it writes the last one, so that up to twice as
+	// many messages are held. Resize, which may be nil, brings other numbers while Run
+	// works: a slot that is one too many ends the copies that it is at and takes no other.
 	Slots  int
 	Resize <-chan int
 	// AckWait is that of the consumers.
@@ -71,10 +72,10 @@ type Copier struct {
 	Observe func(Event)
 	// Violated is told of what must never happen, from any goroutine; may be nil.
 	Violated func(messages.Invariant)
-	// Alive is told by each slot that it works or waits, and within what time it tells
-	// that again; 0 means that the slot has ended. A slot that is silent for longer
-	// hangs. May be nil.
-	Alive func(slot int, within time.Duration)
+	// Alive is told by each hand, of which 2n and 2n+1 are those of slot n, that it works or
+	// waits, and within what time it tells that again; 0 means that the hand has ended. A
+	// hand that is silent for longer hangs. May be nil.
+	Alive func(hand int, within time.Duration)
 	Log   *slog.Logger
 
 	success stamp // of the last commit
@@ -157,11 +158,11 @@ func (c *Copier) Run(ctx context.Context) {
 // crew keeps the wanted number of slots at work until ctx ends, and waits for them.
 func (c *Copier) crew(ctx, work context.Context) {
 	var crew crew
-	var slots sync.WaitGroup
-	defer slots.Wait()
+	var hands sync.WaitGroup
+	defer hands.Wait()
 	for size := c.Slots; ; {
-		for _, n := range crew.resize(max(size, 1)) {
-			slots.Go(func() { c.slot(ctx, work, &crew, n) })
+		for _, h := range crew.resize(max(size, 1)) {
+			hands.Go(func() { c.hand(ctx, work, &crew, h) })
 		}
 		select {
 		case <-ctx.Done():
@@ -174,45 +175,53 @@ func (c *Copier) crew(ctx, work context.Context) {
 // AtWork is how many messages are held now, also of files of which no byte moves yet.
 func (c *Copier) AtWork() int { return int(c.atWork.Load()) }
 
-// slot handles one message after the other.
-func (c *Copier) slot(ctx, work context.Context, crew *crew, number int) {
-	alive := c.pulse(number)
+// hand handles one message after the other, in turns with the other hand of its slot.
+func (c *Copier) hand(ctx, work context.Context, crew *crew, h *hand) {
+	alive := c.pulse(h.id())
 	defer alive(0)
-	for ctx.Err() == nil {
-		var backfill bool
-		pass, ok := c.Gate.enter(ctx, func() (_, stays bool) {
-			backfill, stays = crew.ask(number)
-			return backfill, stays
-		}, alive)
-		if !ok {
-			return
-		}
-		var d *Delivery
-		alive(settleTime)
-		err := c.guard(c.Log, func() (err error) {
-			d, err = c.Queue.Next(ctx, backfill)
-			return err
-		})
-		switch {
-		case err != nil && ctx.Err() == nil:
-			c.Log.Warn("the queue does not answer; trying again", "err", err)
-			c.rest(ctx, jitter(awayRest))
-		case d != nil:
-			pass.used = true
-			c.atWork.Add(1)
-			away := c.handle(work, d, alive)
-			c.atWork.Add(-1)
-			if away { // the next message would fare no better
-				c.rest(ctx, jitter(awayRest))
-			}
-		}
-		c.Gate.leave(pass)
+	for stays := true; stays; {
+		stays = h.toAsk(ctx, alive) && c.next(ctx, work, crew, h, alive)
+		h.giveBack()
 	}
 }
 
-// pulse returns what tells that a slot is alive. Beyond the present step, a slot may
+// next takes a message, if there is one, and handles it. stays is false where the hand is
+// to end.
+func (c *Copier) next(ctx, work context.Context, crew *crew, h *hand, alive func(time.Duration)) (stays bool) {
+	var backfill bool
+	pass, ok := c.Gate.enter(ctx, func() (_, stays bool) {
+		backfill, stays = crew.ask(h)
+		return backfill, stays
+	}, alive)
+	if !ok {
+		return false
+	}
+	var d *Delivery
+	alive(settleTime)
+	err := c.guard(c.Log, func() (err error) {
+		d, err = c.Queue.Next(ctx, backfill)
+		return err
+	})
+	switch {
+	case err != nil && ctx.Err() == nil:
+		c.Log.Warn("the queue does not answer; trying again", "err", err)
+		c.rest(ctx, jitter(awayRest))
+	case d != nil:
+		pass.used, h.probes = true, pass.probe
+		c.atWork.Add(1)
+		away := c.handle(work, h, d, alive)
+		c.atWork.Add(-1)
+		if away { // the next message would fare no better, nor what the other hand has to write
+			c.rest(ctx, jitter(awayRest))
+		}
+	}
+	c.Gate.leave(pass)
+	return true
+}
+
+// pulse returns what tells that a hand is alive. Beyond the present step, a hand may
 // take what the end of a copy and the ledger take.
-func (c *Copier) pulse(slot int) (alive func(within time.Duration)) {
+func (c *Copier) pulse(hand int) (alive func(within time.Duration)) {
 	if c.Alive == nil {
 		return func(time.Duration) {}
 	}
@@ -220,7 +229,7 @@ func (c *Copier) pulse(slot int) (alive func(within time.Duration)) {
 		if within > 0 {
 			within += c.AckWait + time.Minute
 		}
-		c.Alive(slot, within)
+		c.Alive(hand, within)
 	}
 }
 
@@ -236,6 +245,7 @@ func (c *Copier) rest(ctx context.Context, d time.Duration) {
 // A job is one delivery in work.
 type job struct {
 	*lease
+	hand     *hand
 	delivery *Delivery
 	message  messages.FileDiscovered
 	report   messages.Report
@@ -284,8 +294,8 @@ func (c *Copier) guard(log *slog.Logger, f func() error) (err error) {
 
 // handle works on one delivery and settles it. away tells that the queue or the ledger
 // did not take part.
-func (c *Copier) handle(ctx context.Context, d *Delivery, alive func(time.Duration)) (away bool) {
-	j := &job{delivery: d, started: time.Now(), log: c.Log}
+func (c *Copier) handle(ctx context.Context, h *hand, d *Delivery, alive func(time.Duration)) (away bool) {
+	j := &job{hand: h, delivery: d, started: time.Now(), log: c.Log}
 	ctx = j.follow(ctx)
 	defer j.followed()
 	renew := func(ctx context.Context) error { return c.guard(c.Log, func() error { return d.Renew(ctx) }) }
@@ -389,6 +399,9 @@ func isTooLarge(err error) bool {
 // adopts them. A crash after the write leaves only the message, whose redelivery
 // finds the record and acks.
 func (c *Copier) copyPresent(j *job) (done bool, err error) {
+	if err := j.toRead(); err != nil {
+		return false, err
+	}
 	if err := c.readRecord(j); err != nil {
 		return false, err
 	}
@@ -399,6 +412,11 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 		j.log.Debug("skipping, already transferred")
 		c.tell(Event{Kind: Skipped, job: j})
 		return true, nil
+	}
+	if j.object.Size > c.Chunk { // its body would wait for that, once it is opened
+		if err := c.toSend(j); err != nil {
+			return false, err
+		}
 	}
 	body, err := c.open(j)
 	switch {

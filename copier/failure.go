@@ -31,7 +31,7 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 		c.owe(j)
 	}
 	switch {
-	case errors.Is(err, errShutdown):
+	case errors.Is(err, errShutdown), errors.Is(err, errNoTurn):
 		c.tell(Event{Kind: Returned, job: j})
 		return &Verdict{Act: Nak}
 	case class == messages.LeaseLost || j.lease.fresh() != nil:
@@ -49,7 +49,8 @@ func (c *Copier) failed(j *job, err error) *Verdict {
 	case j.recordID == "": // not a message that any attempt could serve
 		return c.bury(j, messages.Record{}, err)
 	}
-	if side := messages.SideOf(err); side != "" && class.OfSide() && c.Gate.failed(side, class, j.object.Name, err) {
+	side := messages.SideOf(err)
+	if errors.Is(err, errBarred) || side != "" && class.OfSide() && c.Gate.failed(side, class, j.object.Name, err) {
 		delay := max(jitter(min(maxSideDelay, c.Gate.Probe)), messages.PauseOf(err)) // it may be the next to be tried
 		c.logFailure(j, err, 0, delay)
 		c.tell(Event{Kind: Held, job: j, Err: err, Delay: delay})

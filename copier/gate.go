@@ -2,6 +2,7 @@ package copier
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -139,6 +140,20 @@ func (g *Gate) failed(side messages.Side, class messages.Class, name string, err
 	g.next = time.Now().Add(max(g.Probe/6, messages.PauseOf(err))) // most outages are short
 	g.changed()
 	return true
+}
+
+// errBarred is in the error of a file that is not written, since others could not be.
+var errBarred = errors.New("others could not be written meanwhile")
+
+// bars is the error of a file that was read while others failed by the destination, and
+// opened the gate: it would fare no better. nil where none did.
+func (g *Gate) bars(key string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.state.Open || g.state.Side != messages.Destination {
+		return nil
+	}
+	return &messages.Fault{Class: g.state.Class, Side: g.state.Side, Op: "send " + key, Err: errBarred, RetryAfter: messages.PauseOf(g.state.Err)}
 }
 
 // succeeded closes the gate.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -65,38 +68,39 @@ func TestRetryDelayGrows(t *testing.T) {
 	})
 }
 
-// TestBudget: never more buffers than tokens, each of the asked length, and none
+// TestBudget: never more bytes than are allowed, each buffer of the asked length, and none
 // is handed to two.
 func TestBudget(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tokens := rapid.IntRange(1, 5).Draw(t, "tokens")
+		buffers := rapid.IntRange(1, 5).Draw(t, "buffers")
 		const chunk = 64
-		b := NewBudget(tokens, chunk)
-		over, cancel := context.WithCancelCause(context.Background())
-		full := errors.New("full")
-		cancel(full)
+		limit := buffers * chunk
+		b := NewBudget(buffers, chunk)
 		var held [][]byte
+		used := 0
 		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			if len(held) > 0 && rapid.Bool().Draw(t, "give") {
 				i := rapid.IntRange(0, len(held)-1).Draw(t, "which")
+				used -= min(cap(held[i]), limit)
 				b.give(held[i], rapid.Bool().Draw(t, "failed"))
 				held = append(held[:i], held[i+1:]...)
 				continue
 			}
-			if b.InUse() != len(held) || b.Limit() != tokens {
-				t.Fatalf("%d of %d in use, want %d of %d", b.InUse(), b.Limit(), len(held), tokens)
+			if b.InUse() != (used+chunk-1)/chunk || b.Limit() != buffers {
+				t.Fatalf("%d of %d in use, want %d bytes of %d buffers", b.InUse(), b.Limit(), used, buffers)
 			}
-			if len(held) == tokens {
-				if buf, err := b.take(over, 1); !errors.Is(err, full) || buf != nil {
-					t.Fatalf("the budget gave %d of %d buffers: %v", len(held)+1, tokens, err)
+			n := rapid.OneOf(rapid.IntRange(0, 8), rapid.IntRange(0, 2*chunk)).Draw(t, "n")
+			if used+min(int(b.room(int64(n))), limit) > limit {
+				if buf, err := b.take(soon(), int64(n)); !errors.Is(err, errFull) || buf != nil {
+					t.Fatalf("the budget gave %d bytes more than %d of %d: %v", n, used, limit, err)
 				}
 				continue
 			}
-			n := rapid.Int64Range(0, 2*chunk).Draw(t, "n")
-			buf, err := b.take(context.Background(), n)
-			if err != nil || int64(len(buf)) != n {
+			buf, err := b.take(context.Background(), int64(n))
+			if err != nil || len(buf) != n {
 				t.Fatalf("take(%d) = %d bytes, %v", n, len(buf), err)
 			}
+			used += min(cap(buf), limit)
 			for i := range buf {
 				buf[i] = byte(step)
 			}
@@ -108,6 +112,78 @@ func TestBudget(t *testing.T) {
 					}
 				}
 			}
+		}
+	})
+}
+
+var errFull = errors.New("full")
+
+// soon is a context that ends once somebody waits for its end.
+func soon() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return ending{ctx, cancel}
+}
+
+type ending struct {
+	context.Context
+	end context.CancelCauseFunc
+}
+
+func (e ending) Done() <-chan struct{} {
+	e.end(errFull)
+	return e.Context.Done()
+}
+
+// TestTheBudgetServesTheLongestWaiting: many small files do not keep a part waiting, who
+// gives up makes room for who waited behind him, and what is larger than everything has it
+// to itself.
+func TestTheBudgetServesTheLongestWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(2, 64)
+		small, _ := b.take(t.Context(), 20)
+		var order []int64
+		var mu sync.Mutex
+		waits := func(ctx context.Context, n int64) {
+			go func() {
+				buf, err := b.take(ctx, n)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, n)
+				b.give(buf, false)
+			}()
+			synctest.Wait()
+		}
+		first, giveUp := context.WithCancel(t.Context())
+		waits(first, 300)
+		waits(t.Context(), 120)
+		waits(t.Context(), 10)
+		if len(order) > 0 {
+			t.Errorf("%v overtook a part that waits longer", order)
+		}
+		giveUp()
+		synctest.Wait()
+		if len(order) > 0 {
+			t.Errorf("%v overtook a part that waits longer", order)
+		}
+		waits(t.Context(), 300)
+		b.give(small, false)
+		synctest.Wait()
+		if !slices.Equal(order, []int64{120, 10, 300}) || b.InUse() != 0 {
+			t.Errorf("they were served as %v, and %d buffers are in use", order, b.InUse())
+		}
+		again, cancel := context.WithCancel(t.Context())
+		all, _ := b.take(t.Context(), 128)
+		waits(again, 300)
+		waits(t.Context(), 10)
+		cancel()
+		synctest.Wait()
+		b.give(all, false)
+		synctest.Wait()
+		if order[3] != 10 || b.InUse() != 0 {
+			t.Errorf("they were served as %v, and %d buffers are in use", order, b.InUse())
 		}
 	})
 }
@@ -170,5 +246,31 @@ func TestWhatNobodyFollowsCostsNothing(t *testing.T) {
 		j.followed()
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestACrewStartsTheHandsThatAreMissing, and no others: where one hand of a slot has ended
+// and the other has not, that slot goes on with both.
+func TestACrewStartsTheHandsThatAreMissing(t *testing.T) {
+	var c crew
+	all := c.resize(2)
+	if len(all) != 4 || all[0].slot != all[1].slot || all[1].slot == all[2].slot {
+		t.Fatalf("a crew of two slots has the hands %+v", all)
+	}
+	if more := c.resize(2); len(more) > 0 {
+		t.Errorf("%+v are started twice", more)
+	}
+	c.resize(1)
+	if _, stays := c.ask(all[3]); stays {
+		t.Error("a hand of a slot that is one too many stays")
+	}
+	more := c.resize(2)
+	if len(more) != 1 || more[0].slot != all[3].slot || more[0].id() != 3 {
+		t.Errorf("%+v are started, want the one that has ended", more)
+	}
+	for _, h := range []*hand{all[0], all[1], all[2], more[0]} {
+		if backfill, stays := c.ask(h); !stays || backfill != (h.number > 0) {
+			t.Errorf("hand %d stays %t and serves the backfill %t", h.id(), stays, backfill)
+		}
 	}
 }

@@ -50,6 +50,9 @@ func (c *Copier) send(j *job, body io.ReadCloser) (*messages.FileCopied, error) 
 	if j.object.Size <= c.Chunk {
 		return c.sendWhole(j, in)
 	}
+	if err := c.toSend(j); err != nil { // it has grown since it was listed
+		return nil, err
+	}
 	return c.sendParts(j, in)
 }
 
@@ -73,7 +76,8 @@ func (c *Copier) confirmed(j *job, etag string, err error) (string, error) {
 	return etag, err
 }
 
-// sendWhole reads a small file into one buffer, verifies it, and puts it.
+// sendWhole reads a small file into one buffer, verifies it, and puts it once the other
+// hand has written its file, which then may read.
 func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err error) {
 	j.moving(waitTime)
 	buf, err := c.Budget.take(j.ctx, j.object.Size)
@@ -94,6 +98,10 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 		return nil, err
 	}
 	in.look.pastAll()
+	if err := c.toSend(j); err != nil {
+		return nil, err
+	}
+	j.hand.hasRead()
 	j.moving(partTime)
 	meta := c.meta(j, crc)
 	if meta.Statistics, err = in.look.before(j); err != nil {
@@ -176,6 +184,7 @@ func (c *Copier) complete(j *job, in *intake, up *openUpload) (*messages.FileCop
 	if err != nil {
 		return nil, err
 	}
+	j.hand.hasRead()
 	if err := c.hold(j, crc); err != nil {
 		return nil, err
 	}

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// maxSlots is how many files a copier has at once at most: the default of the program,
-// and the most of any plan.
-const maxSlots = 3
+// maxHeld is how many files a copier has at once at most: with the slots that are the default
+// of the program, and the most of any plan, each of which reads one while it writes another.
+const maxHeld = 2 * 3
 
 // checkQueue: a message leaves the queue when somebody acknowledges it or gives it up, and
 // in no other way (I8). The numbers are those of the stream.
@@ -30,7 +30,7 @@ func (c *checker) checkQueue(name string) {
 	}
 }
 
-// checkAhead: a process is handed a message for each of its slots, and none ahead (I11).
+// checkAhead: a process is handed two messages for each of its slots, and none ahead (I11).
 // What it was handed in a fault, or right after one, is not counted: it may have never
 // come, or come too late to be taken. Nor is what it was handed three quarters of the ack
 // wait ago: without a renewal, it lets go of it by then.
@@ -50,8 +50,8 @@ func (c *checker) checkAhead() {
 				has[e.Process] = map[string]time.Time{}
 			}
 			has[e.Process][e.Object] = e.At
-			if n := since(has[e.Process], e.At.Add(-c.w.options.AckWait*3/4)); n > maxSlots {
-				c.violated(Violation{Invariant: "I11", Object: e.Object, Text: fmt.Sprintf("%s is handed this file while it has %d others, with %d slots", e.Process, n-1, maxSlots)})
+			if n := since(has[e.Process], e.At.Add(-c.w.options.AckWait*3/4)); n > maxHeld {
+				c.violated(Violation{Invariant: "I11", Object: e.Object, Text: fmt.Sprintf("%s is handed this file while it has %d others, of %d at most", e.Process, n-1, maxHeld)})
 				return
 			}
 		case e.Kind == Settled:

@@ -57,6 +57,6 @@ func oneLine(s agent.Status) string {
 // scannerPulse and copierPulse tell the service manager's watchdog which loops live.
 func (r *route) scannerPulse(within time.Duration) { r.manager.Pulse("scanner", within) }
 
-func (r *route) copierPulse(slot int, within time.Duration) {
-	r.manager.Pulse(fmt.Sprint("copier slot ", slot), within)
+func (r *route) copierPulse(hand int, within time.Duration) {
+	r.manager.Pulse(fmt.Sprintf("copier slot %d, hand %d", hand/2, hand%2), within)
 }

@@ -30,7 +30,8 @@ import (
 	"oracle-focus-agent/scanner"
 )
 
-// partBuffers is how many part buffers a process holds at most.
+// partBuffers is how many part buffers of a chunk a process holds at most, or the same bytes
+// in small files.
 const partBuffers = 12
 
 // grace is how long copies in flight may go on after a signal.
@@ -257,7 +258,7 @@ func (r *route) openSides(ctx context.Context) (err error) {
 			StorageClass: cfg.S3.StorageClass, SSE: cfg.S3.SSE, KMSKeyID: cfg.S3.KMSKeyID, ACL: cfg.S3.ACL, Tags: cfg.S3.Tags.Query(),
 		},
 		ExpectedBucketOwner: cfg.S3.ExpectedBucketOwner,
-		PathStyle:           cfg.S3.PathStyle, UnsignedPayload: cfg.S3.UnsignedPayload, Connections: max(cfg.Agent.MaxConcurrentTransfers, partBuffers) + 1,
+		PathStyle:           cfg.S3.PathStyle, UnsignedPayload: cfg.S3.UnsignedPayload, Connections: cfg.Agent.MaxConcurrentTransfers + partBuffers,
 		Stall: cfg.Advanced.StallTimeout.Std(), Around: r.traces.Around(),
 	})
 	if err != nil {

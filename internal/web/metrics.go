@@ -196,7 +196,7 @@ func (m *Metrics) addCopies(s Sources) {
 		zero(v, messages.Classes()...)
 	}
 	m.gaugeFunc("in_flight", "Files whose bytes are moving in this process.", nil, func() float64 { return float64(s.InFlight()) })
-	m.gaugeFunc("part_buffers_in_use", "Part buffers that copies hold.", nil, func() float64 { used, _ := s.Parts(); return float64(used) })
+	m.gaugeFunc("part_buffers_in_use", "Part buffers that copies hold, by their bytes: small files share one.", nil, func() float64 { used, _ := s.Parts(); return float64(used) })
 	m.gaugeFunc("part_buffers_limit", "Part buffers that copies can hold at most.", nil, func() float64 { _, limit := s.Parts(); return float64(limit) })
 	m.gaugeFunc("slots_allowed", "Files that may be copied at once by this process; fewer than configured while a side is overloaded.", nil, func() float64 { n, _ := s.Slots(); return float64(n) })
 	m.gaugeFunc("slots_configured", "Files that are copied at once by this process where both sides take it (agent.max_concurrent_transfers).", nil, func() float64 { _, n := s.Slots(); return float64(n) })
