@@ -251,6 +251,7 @@ type job struct {
 	report   messages.Report
 	recordID string // key in the ledger
 	started  time.Time
+	waited   time.Duration // since then, for the other hand
 	log      *slog.Logger
 
 	// record is what the ledger held when it was last read, at revision.
@@ -581,7 +582,7 @@ func (c *Copier) finished(j *job, r messages.Record) {
 		c.tell(Event{Kind: Vanished, job: j, Record: r})
 		return
 	}
-	elapsed := time.Since(j.started)
+	elapsed := j.spent()
 	j.log.Info("transfer complete", "key", r.Copy.Key, "bytes", r.Object.Size, "how", r.Copy.How,
 		"verified", r.Copy.Verified, "elapsed", elapsed.Round(time.Millisecond), "bytes_per_second", int64(float64(r.Object.Size)/elapsed.Seconds()))
 	if committed(r) {

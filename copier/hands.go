@@ -154,10 +154,15 @@ func (c *Copier) toSend(j *job) (err error) {
 	return c.Gate.bars(j.report.Key)
 }
 
+// spent is how long the attempt has taken, without what it waited for the other hand.
+func (j *job) spent() time.Duration { return time.Since(j.started) - j.waited }
+
 // turn takes a token that the other hand may have for as long as its file takes.
 func (j *job) turn(t token) (bool, error) {
 	ctx, cancel := context.WithTimeoutCause(j.ctx, turnTime, errNoTurn)
 	defer cancel()
+	began := time.Now()
+	defer func() { j.waited += time.Since(began) }()
 	if t.wait(ctx, func() { j.moving(2 * turnLook) }) {
 		return true, nil
 	}

@@ -166,6 +166,6 @@ func (c *Copier) isOurs(j *job, s Stored) bool {
 func (c *Copier) receipt(j *job, etag, crc32c, verified, how string) *messages.FileCopied {
 	return &messages.FileCopied{
 		Key: j.report.Key, ETag: etag, Size: j.object.Size, CRC32C: crc32c, MD5: j.object.MD5,
-		Verified: verified, How: how, At: time.Now().UTC(), Seconds: time.Since(j.started).Seconds(),
+		Verified: verified, How: how, At: time.Now().UTC(), Seconds: j.spent().Seconds(),
 	}
 }

@@ -167,7 +167,8 @@ type FileCopied struct {
 	Verified string    `json:"verified"`
 	How      string    `json:"how"`
 	At       time.Time `json:"at"`
-	// Seconds is the duration of the attempt that succeeded.
+	// Seconds is the duration of the attempt that succeeded, without what it waited for
+	// another file to be written.
 	Seconds float64 `json:"seconds"`
 	// Statistics are of the content, where it was looked at.
 	Statistics *Statistics `json:"statistics,omitempty"`

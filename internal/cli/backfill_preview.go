@@ -90,7 +90,8 @@ const (
 )
 
 // learn estimates the time by what copies took lately: each takes its share for a file
-// and its share for the bytes, of which the greater sum counts.
+// and its share for the bytes, of which the greater sum counts. It is the most: a slot that
+// reads one small file while it writes another takes less.
 func (p *preview) learn(ctx context.Context, ledger scanner.Ledger) error {
 	var files int
 	var bytes int64

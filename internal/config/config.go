@@ -82,7 +82,7 @@ type S3 struct {
 type Agent struct {
 	PollInterval           Duration `yaml:"poll_interval" split_words:"true" desc:"time between two scans, at least 60 s"`
 	LookbackDays           int      `yaml:"lookback_days" split_words:"true" desc:"report days that each scan looks back; fewer than 3 count as 3"`
-	MaxConcurrentTransfers int      `yaml:"max_concurrent_transfers" split_words:"true" desc:"files copied at the same time by one process"`
+	MaxConcurrentTransfers int      `yaml:"max_concurrent_transfers" split_words:"true" desc:"files read at the same time by one process, and as many written"`
 	DaemonMode             bool     `yaml:"daemon_mode" split_words:"true" desc:"false: run does one sync and ends"`
 	Since                  Day      `yaml:"since" split_words:"true" desc:"first report day to care for, YYYY-MM-DD; empty: where the first scan begins"`
 }

@@ -88,7 +88,7 @@ type process struct {
 	local sync.Mutex
 	calls []*call
 	loans []*loan
-	last  [2]*loan // of each slot
+	last  [2]*loan // of what takes from each lane
 	ended bool
 	dead  chan struct{}  // closed by a crash
 	ice   chan struct{}  // closed when it is no longer frozen; nil: it is not
@@ -726,11 +726,6 @@ func (p *process) Next(ctx context.Context, backfill bool) (*copier.Delivery, er
 	if backfill {
 		number = anyLane
 	}
-	p.mu.Lock()
-	if l := p.last[number]; l != nil {
-		l.over = true // whether it was settled, or left to another one
-	}
-	p.mu.Unlock()
 	err := p.call(ctx, "next", "", number, func() (err error) {
 		if d, err = p.broker.Next(p.ctx, backfill); d == nil && err == nil {
 			err = errNothing
@@ -780,6 +775,7 @@ func (p *process) borrow(d *copier.Delivery) *loan {
 	p.note(p.id, "has", name, works, nil)
 	p.mu.Unlock()
 
+	d.Trace = ending{l}
 	renew, settle := d.Renew, d.Settle
 	d.Renew = func(ctx context.Context) error {
 		if err := p.thawed(); err != nil {
@@ -822,6 +818,20 @@ func (p *process) borrow(d *copier.Delivery) *loan {
 		})
 	}
 	return l
+}
+
+// An ending learns when the work on a loan is over, whether it was settled or left to
+// another one.
+type ending struct{ *loan }
+
+func (ending) ID() string                                 { return "" }
+func (ending) Within(ctx context.Context) context.Context { return ctx }
+func (ending) Tell(copier.Event)                          {}
+
+func (e ending) End(error) {
+	e.process.mu.Lock()
+	defer e.process.mu.Unlock()
+	e.over = true
 }
 
 // away is which side does not answer from now on; renewals ask for it beside the history.

@@ -198,8 +198,8 @@ func (m *Metrics) addCopies(s Sources) {
 	m.gaugeFunc("in_flight", "Files whose bytes are moving in this process.", nil, func() float64 { return float64(s.InFlight()) })
 	m.gaugeFunc("part_buffers_in_use", "Part buffers that copies hold, by their bytes: small files share one.", nil, func() float64 { used, _ := s.Parts(); return float64(used) })
 	m.gaugeFunc("part_buffers_limit", "Part buffers that copies can hold at most.", nil, func() float64 { _, limit := s.Parts(); return float64(limit) })
-	m.gaugeFunc("slots_allowed", "Files that may be copied at once by this process; fewer than configured while a side is overloaded.", nil, func() float64 { n, _ := s.Slots(); return float64(n) })
-	m.gaugeFunc("slots_configured", "Files that are copied at once by this process where both sides take it (agent.max_concurrent_transfers).", nil, func() float64 { _, n := s.Slots(); return float64(n) })
+	m.gaugeFunc("slots_allowed", "Files that this process may read at once, and as many that it may write; fewer than configured while a side is overloaded.", nil, func() float64 { n, _ := s.Slots(); return float64(n) })
+	m.gaugeFunc("slots_configured", "Files that this process reads at once, and as many that it writes, where both sides take it (agent.max_concurrent_transfers).", nil, func() float64 { _, n := s.Slots(); return float64(n) })
 	m.gaugeFunc("limit_share_bytes", "Bytes that this process may read in a second: its part of limits.bandwidth; +Inf without a limit.", nil, func() float64 { n, _ := s.Share(); return unlimited(n) })
 	m.gaugeFunc("limit_share_requests", "Requests that this process may send in a second: its part of limits.requests; +Inf without a limit.", nil, func() float64 { _, n := s.Share(); return unlimited(n) })
 	for _, side := range []messages.Side{messages.Source, messages.Destination} {
