@@ -280,8 +280,8 @@ func TestAnAnswerWithoutAVersionIsNoRange(t *testing.T) {
 		}
 		w.run(time.Hour, w.host("one").ranged(12))
 		w.converged(false)
-		if len(w.settled) != 1 || w.served != many*part {
-			t.Errorf("settled %+v, %d bytes served, want one attempt with one stream", w.settled, w.served)
+		if len(w.settled) != 1 || w.served != many*part || w.count("open") != 2 {
+			t.Errorf("settled %+v, %d bytes served by %d answers, want one attempt with one stream", w.settled, w.served, w.count("open"))
 		}
 	})
 }
