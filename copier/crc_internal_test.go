@@ -42,13 +42,3 @@ func TestJoinOfLargeParts(t *testing.T) {
 		t.Errorf("joined %08x at once, %08x in two steps", once, twice)
 	}
 }
-
-func FuzzJoin(f *testing.F) {
-	f.Add([]byte("abc"), 1)
-	f.Fuzz(func(t *testing.T, b []byte, n int) {
-		n = max(0, min(n, len(b)))
-		if got := join(extend(0, b[:n]), extend(0, b[n:]), int64(len(b)-n)); got != extend(0, b) {
-			t.Errorf("joined %08x at %d, want %08x", got, n, extend(0, b))
-		}
-	})
-}

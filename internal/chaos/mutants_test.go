@@ -44,12 +44,16 @@ func mutants() []mutant {
 		{
 			number: 2, bug: "a body without a length may be shorter than the listing says",
 			hunt: cutShort(simulator.NoLength),
-			edits: []edit{{"copier/send.go", "if err := in.fill(buf); err != nil {\n\t\treturn nil, err\n", `if err := in.fill(buf); messages.ClassOf(err) == messages.Length {
-		buf = buf[:int64(len(buf))-in.left]
-		in.sums.write(buf)
+			edits: []edit{
+				{"copier/convoy.go", "\tmoved func(n int)\n", "\tmoved func(n int)\n\tcame  int\n"},
+				{"copier/convoy.go", "in.look.pass(buf[n:n+m], nil)\n\t\tn += m\n", "in.look.pass(buf[n:n+m], nil)\n\t\tn += m\n\t\tin.came = n\n"},
+				{"copier/send.go", "if err := in.fill(buf); err != nil {\n\t\treturn nil, err\n", `if err := in.fill(buf); messages.ClassOf(err) == messages.Length {
+		buf = buf[:in.came]
+		in.sums.add(extend(0, buf), buf)
 	} else if err != nil {
 		return nil, err
-`}},
+`},
+			},
 			killedBy: "./copier TestWrongBytesAreNeverVisible",
 		},
 		{
@@ -57,7 +61,7 @@ func mutants() []mutant {
 			hunt: cutShort(simulator.KeepLength),
 			edits: []edit{
 				{"internal/oci/open.go", "n, err := r.ReadCloser.Read(p)\n", "n, err := r.ReadCloser.Read(p)\n\tif errors.Is(err, io.ErrUnexpectedEOF) {\n\t\terr = io.EOF\n\t}\n"},
-				{"copier/send.go", "case err == io.EOF && n < len(buf):\n", "case err == io.EOF && n < len(buf):\n\t\t\tn = len(buf)\n\t\tcase false:\n"},
+				{"copier/convoy.go", "case err == io.EOF && n < len(buf):\n", "case err == io.EOF && n < len(buf):\n\t\t\tn, crc = len(buf), extend(0, buf)\n\t\tcase false:\n"},
 			},
 			killedBy: "./copier TestWrongBytesAreNeverVisible",
 		},
