@@ -146,8 +146,8 @@ func anyOrder(t *rapid.T) {
 		t.Errorf("the copies wait for each other: after %v %d of %d are made", took, len(w.commits), len(all))
 	}
 	w.converged(false)
-	if n := c.Budget.InUse(); n != 0 || holding() > buffers {
-		t.Errorf("%d buffers are left, and %d were sent at once of %d", n, holding(), buffers)
+	if n := c.Budget.InUse(); n != 0 || holding() > buffers*part {
+		t.Errorf("%d buffers are left, and %d bytes were sent at once of %d buffers", n, holding(), buffers)
 	}
 	for _, v := range all {
 		if _, ok := sums.Load(crc(v.body)); !ok {

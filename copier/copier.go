@@ -73,8 +73,8 @@ type Copier struct {
 	// Violated is told of what must never happen, from any goroutine; may be nil.
 	Violated func(messages.Invariant)
 	// Alive is told by each hand, of which 2n and 2n+1 are those of slot n, that it works or
-	// waits, and within what time it tells that again; 0 means that the hand has ended. A
-	// hand that is silent for longer hangs. May be nil.
+	// waits, and within what time it tells that again; 0 means that it has ended, or waits for
+	// the other one. A hand that is silent for longer hangs. May be nil.
 	Alive func(hand int, within time.Duration)
 	Log   *slog.Logger
 

@@ -44,7 +44,7 @@ const (
 	// turnTime is how long a file waits for the other one of its slot. It is longer than
 	// what that may take: its last part, its inspection, Complete, and to record it.
 	turnTime = 2*partTime + completeTime + waitTime/2
-	// turnLook is how often who waits tells that he does.
+	// turnLook is how often a file that waits tells that it does.
 	turnLook = time.Minute
 )
 
@@ -68,37 +68,30 @@ func (h *hand) id() int { return 2*h.number + h.index }
 // the other one reads a file again, a message would wait for that; and where a file had no
 // turn because the other one hangs, the next would have none.
 func (h *hand) toAsk(ctx context.Context, alive func(time.Duration)) (ok bool) {
-	look := func() { alive(turnLook) }
-	if h.asks = h.asking.wait(ctx, look); !h.asks {
+	alive(0) // it waits for the other hand, which tells how long it may take
+	if h.asks = h.asking.wait(ctx); !h.asks {
 		return false
 	}
-	if ok = h.reading.pass(ctx, look); ok && h.late {
-		ok = h.writing.pass(ctx, look)
+	if ok = h.reading.pass(ctx); ok && h.late {
+		ok = h.writing.pass(ctx)
 		h.late = !ok
 	}
 	return ok && ctx.Err() == nil
 }
 
-// wait takes the token, and tells now and then that it still waits; it is false when ctx
-// ended.
-func (t token) wait(ctx context.Context, waits func()) bool {
-	tick := time.NewTicker(turnLook)
-	defer tick.Stop()
-	for {
-		waits()
-		select {
-		case t <- struct{}{}:
-			return true
-		case <-ctx.Done():
-			return false
-		case <-tick.C:
-		}
+// wait takes the token; it is false when ctx ended.
+func (t token) wait(ctx context.Context) bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
 // pass waits until nobody has the token.
-func (t token) pass(ctx context.Context, waits func()) bool {
-	if !t.wait(ctx, waits) {
+func (t token) pass(ctx context.Context) bool {
+	if !t.wait(ctx) {
 		return false
 	}
 	<-t
@@ -163,8 +156,16 @@ func (j *job) turn(t token) (bool, error) {
 	defer cancel()
 	began := time.Now()
 	defer func() { j.waited += time.Since(began) }()
-	if t.wait(ctx, func() { j.moving(2 * turnLook) }) {
-		return true, nil
+	tick := time.NewTicker(turnLook)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		j.moving(2 * turnLook)
+		select {
+		case t <- struct{}{}:
+			return true, nil
+		case <-ctx.Done():
+		case <-tick.C:
+		}
 	}
 	err := context.Cause(ctx)
 	if j.hand.late = errors.Is(err, errNoTurn); j.hand.late {

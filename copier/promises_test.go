@@ -444,7 +444,7 @@ func TestAMendThatFailsIsOwed(t *testing.T) {
 	} {
 		bubble(t, tt.name, func(t *testing.T, w *world) {
 			w.publish(w.write("a", body(10, 1)))
-			puts := 0
+			c, puts := w.host("one").copier(), 0
 			w.turn = func(_ *host, op string) verdict {
 				if op == "put" && puts == 0 {
 					puts++
@@ -458,10 +458,10 @@ func TestAMendThatFailsIsOwed(t *testing.T) {
 					w.mu.Unlock()
 					return tt.fault
 				}
-				return verdict{clean: op == "renew"}
+				return verdict{clean: op == "renew" || op == "next" && c.AtWork() > 0} // where it freezes, as a whole
 			}
 			w.tainted = true
-			w.run(time.Hour, w.host("one").copier())
+			w.run(time.Hour, c)
 			if s := w.record(name("a")).Status; puts != 2 || s != messages.StatusDue && s != messages.StatusRetrying {
 				t.Errorf("%d puts; the record says %q", puts, s)
 			}
@@ -955,8 +955,8 @@ func TestSizes(t *testing.T) {
 			if w.count("part") != parts || w.count("put") != 1-min(parts, 1) {
 				t.Errorf("%d parts and %d puts, want %d parts", w.count("part"), w.count("put"), parts)
 			}
-			if w.held > 3 || parts >= 3 && w.held < 3 {
-				t.Errorf("%d buffers were sent at once, want three", w.held)
+			if w.held > 3*chunk || parts >= 3 && w.held <= 2*chunk {
+				t.Errorf("%d bytes were sent at once, want those of three buffers", w.held)
 			}
 		})
 	}

@@ -101,7 +101,7 @@ type world struct {
 	idle     bool                                      // quiet was closed
 	bodies   func(context.Context, *version) io.Reader // nil: the true bytes
 	answer   func(*messages.Object)                    // changes what Open declares
-	holding  int                                       // Put and Part calls in flight
+	holding  int                                       // bytes of Put and Part calls in flight
 	held     int                                       // the most of them
 	tainted  bool
 	offsets  []int64                              // at which bodies were opened to their end
@@ -510,15 +510,15 @@ func (h *host) Stat(ctx context.Context, name string) (o messages.Object, err er
 
 // Destination.
 
-func (w *world) hold() func() {
+func (w *world) hold(body []byte) func() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.holding++
+	w.holding += len(body)
 	w.held = max(w.held, w.holding)
 	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.holding--
+		w.holding -= len(body)
 	}
 }
 
@@ -535,7 +535,7 @@ func (w *world) commit(key string, body []byte, m copier.Meta) string {
 }
 
 func (h *host) Put(ctx context.Context, key string, body []byte, m copier.Meta) (etag string, err error) {
-	defer h.hold()()
+	defer h.hold(body)()
 	err = h.call(ctx, "put", func() error {
 		if m.CRC32C != crc(body) {
 			h.tb.Errorf("put %s: the declared CRC32C is not that of the body", key)
@@ -596,7 +596,7 @@ func (h *host) Abort(ctx context.Context, key, id string) error {
 }
 
 func (h *host) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (p copier.Part, err error) {
-	defer h.hold()()
+	defer h.hold(body)()
 	err = h.call(ctx, "part", func() error {
 		u := h.uploads[id]
 		if u == nil || u.key != key {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"oracle-focus-agent/copier"
 	"oracle-focus-agent/internal/oci"
 )
 
@@ -19,7 +20,7 @@ func TestAllocations(t *testing.T) {
 	}))
 	const most = 124
 	got := testing.AllocsPerRun(50, func() {
-		_, body, err := client.Open(t.Context(), prefix+"2026/11/27/report.csv.gz", "e", 0)
+		_, body, err := client.Open(t.Context(), prefix+"2026/11/27/report.csv.gz", "e", copier.Range{})
 		if err != nil {
 			t.Fatal(err)
 		}
