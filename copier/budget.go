@@ -8,9 +8,9 @@ import (
 
 // A Budget bounds the bytes that the copies of a process hold at once. They are counted,
 // not the buffers: many small files may be held where a few parts may. Whoever waits
-// longest comes first, so that small files do not keep a part waiting for ever. A copy that
-// waits for a buffer holds none that is not being sent, and of those that are held none
-// waits for a copy that waits for a buffer (see slot), so waiting always ends.
+// longest comes first, so that small files do not keep a part waiting for ever. What is held
+// comes free without another buffer, whoever waits for one (see slot and convoy), so waiting
+// always ends.
 type Budget struct {
 	chunk int64
 	limit int64
