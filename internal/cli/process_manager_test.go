@@ -96,7 +96,8 @@ func TestTheRolesAreReadyOnceTheirQueueIs(t *testing.T) {
 	m := newManager(t)
 	l := newLab(t, simulator.Options{Days: 1}, "NOTIFY_SOCKET="+m.path, "NATS_URL=nats://127.0.0.1:1")
 	l.start("scanner").says("waiting for nats")
-	if got := m.sequence(); got != "" || m.count("STATUS=it waits for the queue at nats.url") != 1 {
+	until(t, "the manager is told why", patience, func() bool { return m.count("STATUS=it waits for the queue at nats.url") == 1 })
+	if got := m.sequence(); got != "" {
 		t.Errorf("without a queue it tells %q", got)
 	}
 	m = newManager(t)
