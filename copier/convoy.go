@@ -17,9 +17,9 @@ const (
 	// gives each connection only so much, whatever it could carry; and this many leave of
 	// the default budget of twelve buffers two for each reader, one that fills and one that
 	// is sent.
-	readers = 4
+	readers = 6
 	// manyParts are read as ranges; of fewer there is too little to read side by side.
-	manyParts = readers
+	manyParts = 4
 	// rangeRest is how long no range is asked for after the source sent none.
 	rangeRest = time.Hour
 )
