@@ -483,8 +483,12 @@ func (p *process) Stat(ctx context.Context, name string) (o messages.Object, err
 
 // Destination.
 
-// at is the file that a destination key belongs to.
+// at is the file that a destination key belongs to; none of a process that has ended, whose
+// calls nobody hears, and which may speak of a destination that was given up since.
 func (p *process) at(key string) string {
+	if p.isEnded() {
+		return ""
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.nameOf(key)
