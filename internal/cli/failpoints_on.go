@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"oracle-focus-agent/copier"
@@ -32,7 +33,7 @@ func (r *route) withPoints(c *copier.Copier) *copier.Copier {
 
 // scannerWithPoints does the same for a scanner.
 func (r *route) scannerWithPoints(s scanner.Scanner) scanner.Scanner {
-	s.Lister, s.Ledger, s.Marks = crashLister{s.Lister}, crashDays{s.Ledger}, crashMarks{s.Marks, messages.MarksKey(s.Route)}
+	s.Lister, s.Ledger, s.Marks = crashLister{s.Lister, new(atomic.Int64)}, crashDays{s.Ledger}, crashMarks{s.Marks, messages.MarksKey(s.Route)}
 	s.Publisher = crashPublisher{s.Publisher, r.outbox()}
 	return s
 }
@@ -239,14 +240,16 @@ func (p crashParts) Complete(ctx context.Context, key, id string, parts []copier
 	return etag, err
 }
 
-type crashLister struct{ scanner.Lister }
+type crashLister struct {
+	scanner.Lister
+	count *atomic.Int64 // of all stretches, several of which are listed at once
+}
 
 // List counts what it yields: an object is judged when the next one is asked for.
 func (l crashLister) List(ctx context.Context, from string) iter.Seq2[messages.Object, error] {
 	return func(yield func(messages.Object, error) bool) {
-		n := 0
 		for o, err := range l.Lister.List(ctx, from) {
-			switch n++; n {
+			switch l.count.Add(1) {
 			case listPage + 1:
 				failpoint.Reach(failpoint.FirstPage)
 			case 4*listPage + listPage/2:
