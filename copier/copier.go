@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
@@ -32,6 +33,9 @@ type Copier struct {
 	Objects Objects
 	Uploads Uploads
 	Parts   Parts
+	// Keys yields the keys at the destination below a prefix, in any order, or an error; it
+	// may be nil. It spares the copier a HEAD for each file that is older than the ledger.
+	Keys func(ctx context.Context, prefix string) iter.Seq2[string, error]
 	// Gate is shared by all that use the same source and destination.
 	Gate *Gate
 	// Budget bounds the bytes that are held in memory, over all slots.
@@ -80,6 +84,7 @@ type Copier struct {
 
 	success stamp // of the last commit
 	denied  stamp // HEAD was refused: it is not asked again for a while
+	elders  elders
 	noRange stamp // the source sent no range: none is asked of it for a while
 	atWork  atomic.Int64
 }

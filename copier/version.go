@@ -136,10 +136,9 @@ func (c *Copier) head(j *job) (s Stored, ok bool, err error) {
 // adopt returns the copy that already stands at the destination where the object
 // there is provably this version. It looks only where there is a reason to: the
 // message came before, or the object is older than the ledger, which then may
-// have been lost; and never where a repeat was ordered.
+// have been lost, and something stands under its key; and never where a repeat was ordered.
 func (c *Copier) adopt(j *job) (*messages.FileCopied, error) {
-	old := !j.object.Modified.IsZero() && j.object.Modified.Before(c.Born)
-	if j.again || j.ordered() || !(old || j.delivery.Deliveries > 1) {
+	if j.again || j.ordered() || !(j.delivery.Deliveries > 1 || c.isElder(j)) {
 		return nil, nil
 	}
 	s, ok, err := c.head(j)
@@ -147,6 +146,16 @@ func (c *Copier) adopt(j *job) (*messages.FileCopied, error) {
 		return nil, err
 	}
 	return c.receipt(j, s.ETag, s.CRC32C, adoptedBy(j.object, s), messages.HowAdopted), nil
+}
+
+// isElder reports whether an earlier ledger may have known of the file, and have had it
+// copied.
+func (c *Copier) isElder(j *job) bool {
+	if j.object.Modified.IsZero() || !j.object.Modified.Before(c.Born) {
+		return false
+	}
+	j.moving(moveTime)
+	return c.elders.stand(j.ctx, c.Rules.KeyPrefix, j.report.Key, c.Keys)
 }
 
 func adoptedBy(o messages.Object, s Stored) string {

@@ -61,6 +61,17 @@ func (s *sides) Abort(ctx context.Context, key, id string) error {
 	return s.now.Load().dest.Abort(ctx, key, id)
 }
 
+// keys are those at the destination. They are not counted as requests: one an hour is asked for.
+func (s *sides) keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for l, err := range s.now.Load().dest.List(ctx, prefix) {
+			if !yield(l.Key, err) {
+				return
+			}
+		}
+	}
+}
+
 // unfinished is no port: only a sweep asks, and only to count.
 func (s *sides) unfinished(ctx context.Context, prefix string) iter.Seq2[s3.Unfinished, error] {
 	return s.now.Load().dest.Unfinished(ctx, prefix)
