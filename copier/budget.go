@@ -14,7 +14,7 @@ import (
 type Budget struct {
 	chunk int64
 	limit int64
-	spare sync.Pool // of *[]byte with room for a chunk
+	spare [32]sync.Pool // of *[]byte with room for chunk>>i
 
 	mu      sync.Mutex
 	held    int64
@@ -42,6 +42,9 @@ func (b *Budget) InUse() int {
 // Limit is how many buffers of a chunk can be held at once.
 func (b *Budget) Limit() int { return int(b.limit / b.chunk) }
 
+// leastClass is the smallest buffer that is worth keeping for another file.
+const leastClass = 16 << 10
+
 // take returns a buffer of n bytes when there is room, or the context's cause. One of
 // more than everything has all of it to itself.
 func (b *Budget) take(ctx context.Context, n int64) ([]byte, error) {
@@ -49,21 +52,39 @@ func (b *Budget) take(ctx context.Context, n int64) ([]byte, error) {
 	if err := b.reserve(ctx, min(size, b.limit)); err != nil {
 		return nil, err
 	}
-	if size == b.chunk {
-		if p, ok := b.spare.Get().(*[]byte); ok {
+	if pool := b.pool(size); pool != nil {
+		if p, ok := pool.Get().(*[]byte); ok {
 			return (*p)[:n], nil
 		}
 	}
 	return make([]byte, n, size), nil
 }
 
-// room is how many bytes a buffer for n of them has: those of about a chunk are as large
-// as one, since they are used again.
+// room is how many bytes a buffer for n of them has: a chunk, halved as long as they fit,
+// so that it can be used again for another file of about this size. What is far below the
+// smallest of those is not worth it.
 func (b *Budget) room(n int64) int64 {
-	if n < b.chunk/2 || n > b.chunk {
+	if n > b.chunk {
 		return n
 	}
-	return b.chunk
+	size := b.chunk
+	for size/2 >= max(n, leastClass) {
+		size /= 2
+	}
+	if n < size/2 {
+		return n
+	}
+	return size
+}
+
+// pool holds the buffers of a size; nil where none are kept.
+func (b *Budget) pool(size int64) *sync.Pool {
+	for i := range b.spare {
+		if b.chunk>>i == size {
+			return &b.spare[i]
+		}
+	}
+	return nil
 }
 
 func (b *Budget) reserve(ctx context.Context, bytes int64) error {
@@ -115,8 +136,8 @@ func (b *Budget) grant() {
 // reading it, so it is not used again.
 func (b *Budget) give(buf []byte, failed bool) {
 	size := int64(cap(buf))
-	if size == b.chunk && !failed {
-		b.spare.Put(&buf)
+	if pool := b.pool(size); pool != nil && !failed {
+		pool.Put(&buf)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -26,6 +26,9 @@ type Env struct {
 	Environ        []string  // name=value
 	Stdin          io.Reader // may be nil
 	Stdout, Stderr io.Writer
+	// Alone tells that the command has the process to itself, and may set what is the whole
+	// process's.
+	Alone bool
 }
 
 // Main runs the command line of this process and ends it. A role is put before
@@ -42,7 +45,7 @@ func Main(role ...string) {
 		cancel()
 	}()
 	code := Run(ctx, Env{
-		Args: append(role, os.Args[1:]...), Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Args: append(role, os.Args[1:]...), Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Alone: true,
 	})
 	failpoint.Reach(failpoint.Ending)
 	os.Exit(code)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -47,7 +48,7 @@ func (a *app) read(o config.Options) (*config.Config, error) {
 	return cfg, err
 }
 
-// load reads the whole configuration and sets the limit of memory that follows from it.
+// load reads the whole configuration and sets the limits of Go's runtime that follow from it.
 func (a *app) load() (*config.Config, messages.Naming, error) {
 	cfg, err := a.read(config.Options{})
 	if err != nil {
@@ -60,7 +61,18 @@ func (a *app) load() (*config.Config, messages.Naming, error) {
 	if a.getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(96<<20 + partBuffers*cfg.Advanced.ChunkSizeBytes*3/2)
 	}
+	if a.env.Alone && cfg.Embedded() && a.getenv("GOMAXPROCS") == "" {
+		addProcessor()
+	}
 	return cfg, n, nil
+}
+
+// addProcessor lets Go run one goroutine more at once than there are processors: the queue
+// in the process waits in fsync for much of the time, and Go counts who waits in a system
+// call as running until it has looked.
+func addProcessor() {
+	runtime.SetDefaultGOMAXPROCS() // so that a second call adds nothing
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 }
 
 func (a *app) logger(cfg *config.Config, stream io.Writer) (*slog.Logger, func() error, error) {
