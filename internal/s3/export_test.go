@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -16,12 +15,12 @@ func (c *Client) TestingOnlyPauses(d ...time.Duration) { c.pauses = d }
 
 // TestingOnlyTransport takes the place of the network.
 func (c *Client) TestingOnlyTransport(t http.RoundTripper) {
-	c.http.Transport, c.patient.Transport = t, t
+	c.http.Transport, c.patient.Transport = holding{t}, t
 }
 
 // TestingOnlyConn is how the client writes to a connection.
 func TestingOnlyConn(conn net.Conn, stall time.Duration) net.Conn {
-	return writer{conn, stall, &sync.Pool{New: func() any { return new([piece]byte) }}}
+	return writer{conn, stall}
 }
 
 // Sum is the CRC32C of b as S3 writes it.

@@ -34,7 +34,7 @@ func (c *Client) Put(ctx context.Context, key string, body []byte, m copier.Meta
 		ChecksumCRC32C: &m.CRC32C, ContentType: new(contentType), Metadata: metadata(m), ExpectedBucketOwner: c.owner,
 	}
 	c.extras.put(in)
-	out, err := c.sdk.PutObject(limited, in)
+	out, err := c.sdk.PutObject(hold(limited, body), in)
 	op := c.op("put", key)
 	if err != nil {
 		return "", c.fault(ctx, op, err)

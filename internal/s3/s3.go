@@ -139,6 +139,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	if o.Around != nil {
 		c.http.Transport, c.patient.Transport = o.Around(c.http.Transport), o.Around(c.patient.Transport)
 	}
+	c.http.Transport = holding{c.http.Transport}
 	c.sdk = s3.NewFromConfig(cfg, func(s *s3.Options) {
 		s.Credentials = c.creds
 		s.HTTPSignerV4 = c.signer

@@ -1,13 +1,13 @@
 package s3
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,14 +30,13 @@ func newHTTP(cfg aws.Config, connections int, stall, first time.Duration) *http.
 		buildable = awshttp.NewBuildableClient()
 	}
 	t := buildable.GetTransport()
-	pieces := &sync.Pool{New: func() any { return new([piece]byte) }}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return writer{conn, stall, pieces}, nil
+		return writer{conn, stall}, nil
 	}
 	t.OnProxyConnectResponse = network.ProxyAnswered
 	t.TLSHandshakeTimeout = 10 * time.Second
@@ -74,16 +73,41 @@ func (t http11) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.Transport.RoundTrip(req)
 }
 
-// piece is how much of a body goes to the kernel at once. By itself net/http would hand it
-// 32 KiB each time, from a buffer that it makes for each request.
-const piece = 256 << 10
+// holding puts the bytes of a body back into the request. The SDK wraps every body in what can
+// only be read, from buffer to buffer.
+type holding struct{ http.RoundTripper }
+
+func (h holding) RoundTrip(req *http.Request) (*http.Response, error) {
+	if body, ok := req.Context().Value(heldKey{}).([]byte); ok && req.Body != nil && req.ContentLength == int64(len(body)) {
+		req = req.WithContext(req.Context()) // a copy: it is not ours to change
+		req.Body = held{bytes.NewReader(body), req.Body}
+	}
+	return h.RoundTripper.RoundTrip(req)
+}
+
+// CloseIdleConnections is that of http.Client.
+func (h holding) CloseIdleConnections() {
+	(&http.Client{Transport: h.RoundTripper}).CloseIdleConnections()
+}
+
+// A held body is in memory, so that it can go to the kernel from where it is.
+type held struct {
+	*bytes.Reader
+	io.Closer // of the SDK's
+}
+
+type heldKey struct{}
+
+// hold names the body of the one call that is made with the context.
+func hold(ctx context.Context, body []byte) context.Context {
+	return context.WithValue(ctx, heldKey{}, body)
+}
 
 // A writer is a connection on which it is an error that the other end takes nothing for the
 // stall time. It is told after one stall time at the earliest, and two at the latest.
 type writer struct {
 	net.Conn
-	stall  time.Duration
-	pieces *sync.Pool // of *[piece]byte
+	stall time.Duration
 }
 
 // Write goes on as long as anything is taken, however little.
@@ -102,7 +126,12 @@ func (w writer) Write(p []byte) (n int, err error) {
 
 // ReadFrom implements io.ReaderFrom, by which net/http sends a body where there is no TLS.
 func (w writer) ReadFrom(r io.Reader) (n int64, err error) {
-	buffer := w.pieces.Get().(*[piece]byte)
-	defer w.pieces.Put(buffer)
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buffer[:])
+	if limited, ok := r.(*io.LimitedReader); ok {
+		if body, ok := limited.R.(held); ok && limited.N == int64(body.Len()) {
+			n, err = body.WriteTo(w)
+			limited.N -= n
+			return n, err
+		}
+	}
+	return io.Copy(struct{ io.Writer }{w}, struct{ io.Reader }{r})
 }

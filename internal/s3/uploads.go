@@ -90,7 +90,7 @@ func (c *Client) Unfinished(ctx context.Context, prefix string) iter.Seq2[Unfini
 func (c *Client) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (copier.Part, error) {
 	limited, cancel := context.WithTimeout(ctx, putDeadline)
 	defer cancel()
-	out, err := c.sdk.UploadPart(limited, &s3.UploadPartInput{
+	out, err := c.sdk.UploadPart(hold(limited, body), &s3.UploadPartInput{
 		Bucket: &c.bucket, Key: &key, UploadId: &id, PartNumber: &number, ExpectedBucketOwner: c.owner,
 		Body: bytes.NewReader(body), ContentLength: new(int64(len(body))), ChecksumCRC32C: &crc32c,
 	})
