@@ -16,7 +16,8 @@ const (
 	// readers is how many ranges of one file are read at once. A network that is far away
 	// gives each connection only so much, whatever it could carry; and this many leave of
 	// the default budget of twelve buffers two for each reader, one that fills and one that
-	// is sent.
+	// is sent. Several large files share them: one that has no more than one reader is read as
+	// a stream, since each range costs a request, and its signature.
 	readers = 6
 	// manyParts are read as ranges; of fewer there is too little to read side by side.
 	manyParts = 4
@@ -84,18 +85,20 @@ func (c *Copier) newConvoy(j *job, in *intake, up *openUpload) *convoy {
 func (c *Copier) sendAll(j *job, in *intake, up *openUpload) ([]Part, error) {
 	v := c.newConvoy(j, in, up)
 	defer v.fail(nil)
+	c.convoys.Add(1)
+	defer c.convoys.Add(-1)
 	v.lead()
 	v.work.Wait()
 	return up.parts, context.Cause(v.ctx)
 }
 
-// lead reads part after part of the body of the copy. Where the source sends the second one
-// as a range, so are all that follow, by several readers; until that is known the body is at
-// hand.
+// lead reads part after part of the body of the copy, the first of them in any case. Once no
+// other files need the readers, it asks for the next one as a range; where the source sends
+// that, so are all that follow, by several readers; until that is known the body is at hand.
 func (v *convoy) lead() {
 	ask, first := v.mayAskForRanges(), v.next
 	for p := v.take(); p != nil; p = v.take() {
-		if ask && p.index > first {
+		if readers := readers / max(1, int(v.convoys.Load())); ask && p.index > first && readers > 1 {
 			body, err := v.open(p)
 			if !errors.Is(err, ErrNoRange) {
 				v.in.onlyRanges()

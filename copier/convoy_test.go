@@ -98,6 +98,43 @@ func TestRangesAreReadSideBySide(t *testing.T) {
 	}
 }
 
+// TestLargeFilesShareTheReaders: of as many files as there are readers each is one stream, and
+// costs one request; once fewer are left, what is missing of them is read in ranges.
+func TestLargeFilesShareTheReaders(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		files, longest int // how many, and how many parts the last one has
+	}{
+		{"as many as readers", 6, many},
+		{"more than half of them", 4, many},
+		{"one is longer than the others", 6, many + 8},
+	} {
+		bubble(t, c.name, func(t *testing.T, w *world) {
+			for i := range c.files - 1 {
+				w.publish(w.write(fmt.Sprint(i), body(many*part, byte(i))))
+			}
+			w.publish(w.write("last", body(c.longest*part, 9)))
+			w.bodies = func(_ context.Context, v *version) io.Reader { // a second for each part
+				all := bytes.NewReader(v.body)
+				return readerFunc(func(p []byte) (int, error) {
+					time.Sleep(time.Second)
+					return all.Read(p)
+				})
+			}
+			w.cut = func(_ copier.Range, b []byte) io.Reader { return bytes.NewReader(b) }
+			cp := w.host("one").ranged(12)
+			cp.Slots = c.files
+			w.run(time.Hour, cp)
+			w.converged(false)
+			got := w.startOfRanges()
+			// The others end in the second in which its next part is taken.
+			if !slices.Equal(got, steps(many, c.longest)) && !slices.Equal(got, steps(many+1, c.longest)) {
+				t.Errorf("ranges at %v, want those from %d on", got, many*part)
+			}
+		})
+	}
+}
+
 // TestPartsInAnyOrderAreOneFile: files that share buffers, calls that take different times,
 // and a look that must see each byte in order; nobody waits for ever.
 func TestPartsInAnyOrderAreOneFile(t *testing.T) {

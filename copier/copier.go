@@ -87,6 +87,7 @@ type Copier struct {
 	elders  elders
 	noRange stamp // the source sent no range: none is asked of it for a while
 	atWork  atomic.Int64
+	convoys atomic.Int64 // that are under way
 }
 
 // Retry says how long a failed file rests before its next attempt.
