@@ -425,6 +425,7 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 			return false, err
 		}
 	}
+	c.askAhead(j)
 	body, err := c.open(j)
 	switch {
 	case errors.Is(err, messages.Gone):

@@ -43,6 +43,13 @@ func (e *elders) stand(ctx context.Context, prefix, key string, keys func(contex
 	return e.keys == nil || e.keys[key]
 }
 
+// askAhead has the keys listed, where that is due, while the file is opened.
+func (c *Copier) askAhead(j *job) {
+	if key := j.report.Key; c.isOld(j) && !c.elders.asked.within(eldersLife) {
+		j.lease.done.Go(func() { c.elders.stand(j.ctx, c.Rules.KeyPrefix, key, c.Keys) })
+	}
+}
+
 // few are the keys of a listing; nil where it fails, or has more than come at once.
 func few(listing iter.Seq2[string, error]) map[string]bool {
 	all := map[string]bool{}

@@ -151,11 +151,15 @@ func (c *Copier) adopt(j *job) (*messages.FileCopied, error) {
 // isElder reports whether an earlier ledger may have known of the file, and have had it
 // copied.
 func (c *Copier) isElder(j *job) bool {
-	if j.object.Modified.IsZero() || !j.object.Modified.Before(c.Born) {
+	if !c.isOld(j) {
 		return false
 	}
 	j.moving(moveTime)
 	return c.elders.stand(j.ctx, c.Rules.KeyPrefix, j.report.Key, c.Keys)
+}
+
+func (c *Copier) isOld(j *job) bool {
+	return !j.object.Modified.IsZero() && j.object.Modified.Before(c.Born)
 }
 
 func adoptedBy(o messages.Object, s Stored) string {
