@@ -1,7 +1,7 @@
 # Every target is what CI and the documentation call; nothing else is needed.
 .DEFAULT_GOAL := help
 GO ?= go
-TOOLS := bin/versitygw bin/nats bin/staticcheck bin/govulncheck
+TOOLS := bin/versitygw bin/nats bin/staticcheck bin/govulncheck bin/benchstat
 # All that is built, looked at or put into an image is compiled in one way, and so
 # once; only the race detector needs another.
 STATIC := CGO_ENABLED=0 GOFLAGS='$(strip $(GOFLAGS) -trimpath)'
@@ -15,7 +15,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 
-.PHONY: help build test long check demo screenshots compat crash term mutants bench bench-short bench-steps bench-queue bench-scan chaos kills model scale fuzz vuln fips clean image image-context up down e2e cluster
+.PHONY: help build test long check demo screenshots compat crash term mutants bench bench-short bench-steps bench-compare bench-queue bench-scan chaos kills model scale fuzz vuln fips clean image image-context up down e2e cluster
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -85,6 +85,9 @@ bin/bench: build bin/rclone bin/nats-server
 bench-steps: ## measure what the durable steps of one file cost, and its statistics
 	$(GO) test -run '^$$' -bench . -benchtime 2000x ./internal/nats
 	$(GO) test -run '^$$' -bench 'Inspect|Copy' -benchtime 20x ./internal/focus
+
+bench-compare: bin/benchstat ## the benchmarks of the hot paths at a commit and now, in turns, and what benchstat says of both (BASE=HEAD~1, ROUNDS=6)
+	@$(STATIC) internal/bench/compare.sh $(or $(BASE),HEAD) $(or $(ROUNDS),6)
 
 bench-queue: bin/nats-server ## measure how many files per second pass the queue, in the process and outside, where nothing is copied (FILES=5000, ROUNDS=3, BENCH_DIR=/var/tmp)
 	@QUEUE_FILES=$(or $(FILES),5000) QUEUE_ROUNDS=$(or $(ROUNDS),3) QUEUE_SERVER=$(CURDIR)/bin/nats-server $(if $(BENCH_DIR),TMPDIR=$(BENCH_DIR)) \
