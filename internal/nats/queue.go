@@ -24,24 +24,11 @@ type Queue struct {
 	// waiting holds whoever waits at the server: one that takes from both lanes, and one
 	// that takes from the live lane alone.
 	waiting map[bool]chan struct{}
-	idle    chan inbox // those that nothing comes to any more
 }
-
-// An inbox is where the server answers one pull after the other.
-type inbox struct {
-	sub  *natsgo.Subscription
-	came chan *natsgo.Msg
-}
-
-// idleInboxes is how many are kept; more pulls at once make some anew.
-const idleInboxes = 64
 
 // Queue takes messages from the two consumers of a. It never creates them.
 func (c *Conn) Queue(a messages.Assets) *Queue {
-	return &Queue{
-		c, a.Live, a.Backfill, map[bool]chan struct{}{true: make(chan struct{}, 1), false: make(chan struct{}, 1)},
-		make(chan inbox, idleInboxes),
-	}
+	return &Queue{c, a.Live, a.Backfill, map[bool]chan struct{}{true: make(chan struct{}, 1), false: make(chan struct{}, 1)}}
 }
 
 // Next returns a message of the live lane, else, where backfill is true, one of
@@ -53,8 +40,8 @@ func (c *Conn) Queue(a messages.Assets) *Queue {
 // after a message they come one after the other, each as soon as the one before it has
 // its own.
 //
-// Each pull asks for one message with an inbox of its own, which is used again only where
-// the server said its last word to it. The library's Consume and Messages ask ahead after a
+// Each pull asks for one message with an inbox of its own, and the inbox is gone
+// when Next returns. The library's Consume and Messages ask ahead after a
 // reconnect, and the message that then waits in the client is run twice.
 func (q *Queue) Next(ctx context.Context, backfill bool) (*copier.Delivery, error) {
 	if err := q.conn.connected(); err != nil {
@@ -118,14 +105,14 @@ func (q *Queue) pull(ctx context.Context, from messages.Consumer, wait time.Dura
 		return nil, err
 	}
 	nc := q.conn.nc
-	in, err := q.inbox()
+	inbox := make(chan *natsgo.Msg, 8)
+	sub, err := nc.ChanSubscribe(nc.NewInbox(), inbox)
 	if err != nil {
 		return nil, q.conn.fault(ctx, op, err)
 	}
-	over := false // the server said its last word
-	defer func() { q.release(in, over) }()
+	defer sub.Unsubscribe()
 	asked := time.Now()
-	if err := nc.PublishRequest(nextSubject(from), in.sub.Subject, nextRequest(wait)); err != nil {
+	if err := nc.PublishRequest(nextSubject(from), sub.Subject, nextRequest(wait)); err != nil {
 		return nil, q.conn.fault(ctx, op, err)
 	}
 	// The answer is awaited even when ctx ends, since it may be a message that
@@ -135,12 +122,12 @@ func (q *Queue) pull(ctx context.Context, from messages.Consumer, wait time.Dura
 	if wait == 0 || !q.conn.embedded {
 		patience = context.WithoutCancel(ctx)
 	}
-	msg, err := await(patience, in.came, wait+callTimeout)
+	msg, err := await(patience, inbox, wait+callTimeout)
 	if ctx.Err() != nil {
-		q.handBack(ctx, in.came, msg)
+		q.handBack(ctx, inbox, msg)
 		return nil, fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	if over = err == nil; msg == nil || err != nil {
+	if msg == nil || err != nil {
 		return nil, q.conn.fault(ctx, op, describe(from, err))
 	}
 	// nats-server notes a loan on its disk under the time at which the message was
@@ -149,30 +136,6 @@ func (q *Queue) pull(ctx context.Context, from messages.Consumer, wait time.Dura
 	// for expired, and lend it to a second worker at once.
 	_ = nc.Publish(msg.Reply, []byte("+WPI"))
 	return q.delivery(msg, asked)
-}
-
-// inbox returns one at which nothing is under way.
-func (q *Queue) inbox() (inbox, error) {
-	select {
-	case in := <-q.idle:
-		return in, nil
-	default:
-	}
-	came := make(chan *natsgo.Msg, 8)
-	sub, err := q.conn.nc.ChanSubscribe(q.conn.nc.NewInbox(), came)
-	return inbox{sub, came}, err
-}
-
-// release keeps an inbox for another pull, where the last one is over.
-func (q *Queue) release(in inbox, over bool) {
-	if over {
-		select {
-		case q.idle <- in:
-			return
-		default:
-		}
-	}
-	_ = in.sub.Unsubscribe()
 }
 
 func nextSubject(c messages.Consumer) string {

@@ -308,43 +308,6 @@ func TestCancelledNextHoldsNothing(t *testing.T) {
 	})
 }
 
-// TestAnInboxIsUsedAgain for the next question, unless something may still come to it.
-func TestAnInboxIsUsedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 5*time.Minute)
-		q := w.conn.Queue(w.assets)
-		next := func(ctx context.Context, want string) {
-			t.Helper()
-			d, err := q.Next(ctx, true)
-			switch {
-			case err != nil || (d == nil) != (want == ""):
-				t.Fatalf("Next = %+v, %v, want %q", d, err, want)
-			case d != nil && (!strings.HasSuffix(d.Subject, "."+want) || d.Deliveries != 1):
-				t.Errorf("Next = %+v, want the first delivery of %s", d, want)
-			}
-		}
-		w.mustPublish(messages.Live, "a")
-		next(t.Context(), "a")
-		before := w.conn.NATS().NumSubscriptions()
-		next(t.Context(), "") // asks three times
-		w.mustPublish(messages.Live, "b")
-		next(t.Context(), "b")
-		if n := w.conn.NATS().NumSubscriptions(); n != before {
-			t.Errorf("%d subscriptions after five questions, %d after one", n, before)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if d, err := q.Next(ctx, true); err == nil {
-			t.Errorf("Next = %+v although its context ended", d)
-		}
-		if n := w.conn.NATS().NumSubscriptions(); n != before-1 {
-			t.Errorf("%d subscriptions after a question without an answer, want %d", n, before-1)
-		}
-		w.mustPublish(messages.Live, "c")
-		next(t.Context(), "c")
-	})
-}
-
 // However late the taker goes away, its message is there for the next one, and
 // not only after the ack wait.
 func TestAMessageOnItsWayToATakerWhoLeftIsHandedBack(t *testing.T) {
