@@ -46,8 +46,18 @@ func (e *elders) stand(ctx context.Context, prefix, key string, keys func(contex
 // askAhead has the keys listed, where that is due, while the file is opened.
 func (c *Copier) askAhead(j *job) {
 	if key := j.report.Key; c.isOld(j) && !c.elders.asked.within(eldersLife) {
-		j.lease.done.Go(func() { c.elders.stand(j.ctx, c.Rules.KeyPrefix, key, c.Keys) })
+		j.lease.done.Go(func() { c.mayStand(j, key) })
 	}
+}
+
+// mayStand is true also where the listing panics.
+func (c *Copier) mayStand(j *job, key string) bool {
+	may := true
+	_ = c.guard(c.Log, func() error {
+		may = c.elders.stand(j.ctx, c.Rules.KeyPrefix, key, c.Keys)
+		return nil
+	})
+	return may
 }
 
 // few are the keys of a listing; nil where it fails, or has more than come at once.

@@ -106,3 +106,18 @@ func TestAnOldListingIsNotBelieved(t *testing.T) {
 		stands("in-a-new-listing", 0, 2, 3)
 	})
 }
+
+// TestAListingThatPanicsEndsNothing: the file is looked for by itself.
+func TestAListingThatPanicsEndsNothing(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		w.publish(w.write("a", body(10, 1)))
+		cp := w.host("one").copier()
+		cp.Born = time.Now().Add(time.Hour)
+		cp.Keys = func(context.Context, string) iter.Seq2[string, error] { panic("a broken port") }
+		w.run(time.Minute, cp)
+		w.converged(false)
+		if n := w.count("head"); n != 1 {
+			t.Errorf("%d HEAD, want 1", n)
+		}
+	})
+}

@@ -155,7 +155,7 @@ func (c *Copier) isElder(j *job) bool {
 		return false
 	}
 	j.moving(moveTime)
-	return c.elders.stand(j.ctx, c.Rules.KeyPrefix, j.report.Key, c.Keys)
+	return c.mayStand(j, j.report.Key)
 }
 
 func (c *Copier) isOld(j *job) bool {
