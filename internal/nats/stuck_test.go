@@ -124,6 +124,10 @@ func TestAnAcknowledgementWithoutAnAnswerIsSentAgain(t *testing.T) {
 	if took := time.Since(begun); took > 4*time.Second {
 		t.Errorf("it took %v: the loss of the connection was not noticed", took)
 	}
+	// The answer may overtake the library's word that the connection is there again.
+	if err := natstest.Until(func() bool { return conn.Health() == nil }); err != nil {
+		t.Fatal(err)
+	}
 	if s := w.status(); s.Messages != 0 {
 		t.Errorf("%d messages are left", s.Messages)
 	}
