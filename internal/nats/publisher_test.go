@@ -169,6 +169,7 @@ func TestPublishSurvivesARestart(t *testing.T) {
 		}
 		w.srv.Restart(t)
 		wg.Wait()
+		w.back()
 		if s := w.status(); s.Messages != 200 || s.Live.Waiting != 200 {
 			t.Errorf("%d messages, %d waiting after %d queued and %d found, want 200", s.Messages, s.Live.Waiting, queued.Load(), refused.Load())
 		}
