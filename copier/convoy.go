@@ -85,9 +85,11 @@ func (c *Copier) newConvoy(j *job, in *intake, up *openUpload) *convoy {
 func (c *Copier) sendAll(j *job, in *intake, up *openUpload) ([]Part, error) {
 	v := c.newConvoy(j, in, up)
 	defer v.fail(nil)
-	c.convoys.Add(1)
-	defer c.convoys.Add(-1)
-	v.lead()
+	if v.mayRelay() {
+		newRelay(v).lead()
+	} else {
+		v.lead()
+	}
 	v.work.Wait()
 	return up.parts, context.Cause(v.ctx)
 }
@@ -99,7 +101,7 @@ func (v *convoy) lead() {
 	ask, first := v.mayAskForRanges(), v.next
 	for p := v.take(); p != nil; p = v.take() {
 		if readers := readers / max(1, int(v.convoys.Load())); ask && p.index > first && readers > 1 {
-			body, err := v.open(p)
+			body, err := v.open(v.rangeOf(p.index))
 			if !errors.Is(err, ErrNoRange) {
 				v.in.onlyRanges()
 				for range readers - 1 {
@@ -126,7 +128,7 @@ func (v *convoy) mayAskForRanges() bool {
 // follow reads parts, each as a range, until none is left.
 func (v *convoy) follow() {
 	for p := v.take(); p != nil; p = v.take() {
-		body, err := v.open(p)
+		body, err := v.open(v.rangeOf(p.index))
 		v.bringRange(p, body, err)
 	}
 }
@@ -158,11 +160,11 @@ func (v *convoy) take() *parcel {
 	return p
 }
 
-// open asks for the range of a part, of the version of the copy and no other.
-func (v *convoy) open(p *parcel) (body io.ReadCloser, err error) {
+// open asks for a range, of the version of the copy and no other.
+func (v *convoy) open(r Range) (body io.ReadCloser, err error) {
 	o := v.j.object
 	err = v.guard(v.j.log, func() error {
-		got, opened, err := v.Source.Open(v.ctx, o.Name, o.ETag, v.rangeOf(p.index))
+		got, opened, err := v.Source.Open(v.ctx, o.Name, o.ETag, r)
 		if err != nil {
 			return err
 		}
@@ -321,12 +323,16 @@ func read(body io.Reader, buf []byte, left int64, came func(n int)) (crc uint32,
 		}
 		switch {
 		case err == io.EOF && n < len(buf):
-			return 0, &messages.Fault{Class: messages.Length, Side: messages.Source, Op: "read", Err: fmt.Errorf("the body ended %d bytes early", left-int64(n))}
+			return 0, endedEarly(left - int64(n))
 		case err != nil && err != io.EOF:
 			return 0, err
 		}
 	}
 	return crc, nil
+}
+
+func endedEarly(missing int64) error {
+	return &messages.Fault{Class: messages.Length, Side: messages.Source, Op: "read", Err: fmt.Errorf("the body ended %d bytes early", missing)}
 }
 
 // finish makes sure that the body ends here, and verifies it.

@@ -33,6 +33,8 @@ type Copier struct {
 	Objects Objects
 	Uploads Uploads
 	Parts   Parts
+	// Relays may be nil: then every part is in memory before it is sent.
+	Relays Relays
 	// Keys yields the keys at the destination below a prefix, in any order, or an error; it
 	// may be nil. It spares the copier a HEAD for each file that is older than the ledger.
 	Keys func(ctx context.Context, prefix string) iter.Seq2[string, error]
@@ -86,8 +88,9 @@ type Copier struct {
 	denied  stamp // HEAD was refused: it is not asked again for a while
 	elders  elders
 	noRange stamp // the source sent no range: none is asked of it for a while
+	noRelay stamp // the destination did not check a relayed part: none is sent for a while
 	atWork  atomic.Int64
-	convoys atomic.Int64 // that are under way
+	convoys atomic.Int64 // large files that are under way
 }
 
 // Retry says how long a failed file rests before its next attempt.
@@ -424,6 +427,8 @@ func (c *Copier) copyPresent(j *job) (done bool, err error) {
 		if err := c.toSend(j); err != nil {
 			return false, err
 		}
+		c.convoys.Add(1) // from here on, so that the first of several does not take all connections
+		defer c.convoys.Add(-1)
 	}
 	c.askAhead(j)
 	body, err := c.open(j)

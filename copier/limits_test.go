@@ -141,7 +141,8 @@ func TestAnOverloadedSideGetsLess(t *testing.T) {
 			copier.Objects
 			copier.Uploads
 			copier.Parts
-		}{h, n, h, h})
+			copier.Relays
+		}{h, n, h, h, h})
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { c.Run(ctx) })

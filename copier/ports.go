@@ -100,6 +100,32 @@ type Parts interface {
 	Complete(ctx context.Context, key, id string, parts []Part, size int64, crc32c string) (etag string, err error)
 }
 
+// A Stream is the bytes of a part as they come from the source.
+type Stream struct {
+	// Reader yields Size bytes, or an error. It may be read until Relay has returned and
+	// even after an error of it, in vain.
+	io.Reader
+	Size int64
+	// Buffer is what they may be moved through; it is not used after Relay returned nil.
+	Buffer []byte
+	// CRC32C is theirs, in base64, once all were read.
+	CRC32C func() string
+}
+
+// ErrNoRelay is in the error of a relayed part that the destination may not have checked.
+var ErrNoRelay = errors.New("the destination does not confirm a checksum that comes behind the bytes")
+
+// Relays fill multipart uploads with parts that are not in memory.
+type Relays interface {
+	// Relaying reports whether that can be asked for now.
+	Relaying() bool
+	// Relay stores a part as Part does, but with the CRC32C behind the bytes, so that it need
+	// not be known before. It is tried once, since the bytes come but once. After nil the
+	// destination has shown that it computed the same CRC32C; after an error the part is not
+	// there, or is another one, and can be sent again.
+	Relay(ctx context.Context, key, id string, number int32, s Stream) (Part, error)
+}
+
 // An Inspector reads what reports say of themselves.
 type Inspector interface {
 	// Inspect reads r, the stored bytes of one report, to its end and tells what it

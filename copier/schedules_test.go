@@ -33,6 +33,7 @@ func schedule(t *rapid.T) {
 	freezes := rapid.Bool().Draw(t, "freezes")
 	w.tainted = freezes // a late commit may stand behind a record for a while
 	parts := rapid.Bool().Draw(t, "files in many parts")
+	relays := rapid.Bool().Draw(t, "which are relayed")
 	w.picky = freezes // a former owner may have sent a part again
 	lost := freezes && rapid.Bool().Draw(t, "renewals fail")
 
@@ -58,7 +59,7 @@ func schedule(t *rapid.T) {
 		}
 		n++
 		v := plan[n-1]
-		if parts && op == "part" && v.freeze == 0 {
+		if parts && (op == "part" || op == "relay") && v.freeze == 0 {
 			v.freeze = 11 * time.Second // so that a note follows
 		}
 		if op == "abort" { // a frozen worker whose abort fails leaves the note of it
@@ -78,6 +79,9 @@ func schedule(t *rapid.T) {
 		if parts {
 			c = w.host(name).large()
 			c.Budget = copier.NewBudget(3, part)
+		}
+		if relays {
+			c.Relays, c.Inspect = w.host(name), nil
 		}
 		c.Slots = 2
 		running.Go(func() { c.Run(ctx) })

@@ -103,6 +103,7 @@ type world struct {
 	answer   func(*messages.Object)                    // changes what Open declares
 	holding  int                                       // bytes of Put and Part calls in flight
 	held     int                                       // the most of them
+	relays   [2]int                                    // Relay calls in flight, and the most of them
 	tainted  bool
 	offsets  []int64                              // at which bodies were opened to their end
 	ranges   []copier.Range                       // of bodies that were opened to another end
@@ -154,7 +155,7 @@ func fault(op string) error {
 	switch op {
 	case "open", "stat", "body":
 		f.Side = messages.Source
-	case "put", "head", "create", "abort", "part", "complete":
+	case "put", "head", "create", "abort", "part", "relay", "complete":
 		f.Side = messages.Destination
 	default:
 		f.Class = messages.Queue
@@ -598,21 +599,61 @@ func (h *host) Abort(ctx context.Context, key, id string) error {
 func (h *host) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (p copier.Part, err error) {
 	defer h.hold(body)()
 	err = h.call(ctx, "part", func() error {
-		u := h.uploads[id]
-		if u == nil || u.key != key {
-			return noUpload("part")
+		p, err = h.store(key, id, number, body, crc32c)
+		return err
+	})
+	return p, err
+}
+
+// store is the effect of Part and Relay.
+func (h *host) store(key, id string, number int32, body []byte, crc32c string) (p copier.Part, err error) {
+	u := h.uploads[id]
+	if u == nil || u.key != key {
+		return p, noUpload("part")
+	}
+	if number < 1 || number > 10_000 {
+		h.tb.Errorf("part number %d", number)
+	}
+	if crc32c != crc(body) {
+		h.tb.Errorf("part %d: the declared CRC32C is not that of the body", number)
+		return p, &messages.Fault{Class: messages.HashMismatch, Side: messages.Destination}
+	}
+	h.mustBeNoted(id)
+	u.parts[number], u.sent = bytes.Clone(body), u.sent+1
+	return copier.Part{Number: number, ETag: fmt.Sprint("part-", number) + strings.Repeat("x", h.longETags), CRC32C: crc(body)}, nil
+}
+
+func (h *host) Relaying() bool { return true }
+
+// relayed counts the parts that are relayed now.
+func (w *world) relayed(n int) func(int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.relays[0] += n
+	w.relays[1] = max(w.relays[1], w.relays[0])
+	return func(n int) { w.relayed(n) }
+}
+
+func (w *world) most() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.relays[1]
+}
+
+// Relay reads all, as the library does, and perhaps a little more than was waited for.
+func (h *host) Relay(ctx context.Context, key, id string, number int32, s copier.Stream) (p copier.Part, err error) {
+	defer h.hold(s.Buffer)()
+	defer h.relayed(1)(-1)
+	body := make([]byte, s.Size)
+	for n := 0; n < len(body); {
+		m, err := s.Read(body[n:min(n+len(s.Buffer), len(body))])
+		if n += m; err != nil {
+			return p, &messages.Fault{Class: messages.Connection, Side: messages.Destination, Op: "relay", Err: err}
 		}
-		if number < 1 || number > 10_000 {
-			h.tb.Errorf("part number %d", number)
-		}
-		if crc32c != crc(body) {
-			h.tb.Errorf("part %d: the declared CRC32C is not that of the body", number)
-			return &messages.Fault{Class: messages.HashMismatch, Side: messages.Destination}
-		}
-		h.mustBeNoted(id)
-		u.parts[number], u.sent = bytes.Clone(body), u.sent+1
-		p = copier.Part{Number: number, ETag: fmt.Sprint("part-", number) + strings.Repeat("x", h.longETags), CRC32C: crc(body)}
-		return nil
+	}
+	err = h.call(ctx, "relay", func() error {
+		p, err = h.store(key, id, number, body, s.CRC32C())
+		return err
 	})
 	return p, err
 }

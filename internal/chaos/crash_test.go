@@ -252,6 +252,7 @@ func (c crash) try(t *testing.T, row, trial int, sum *tally) {
 		Seed: uint64(row<<20 + trial), Dir: dir, AckWait: 2 * time.Second, KeyFile: keyFile(t),
 		Program: crashProgram(t), Server: program(t, "CHAOS_SERVER", "nats-server"),
 		Embedded: c.role == "" || trial%2 == 1, PutOnly: !c.heads && rng.IntN(3) == 0,
+		Relays:  rng.IntN(2) == 0,
 		Environ: []string{"FOCUS_ADVANCED_STALL_TIMEOUT=60"}, // a machine under load is no side that is silent
 	}
 	if o.Embedded { // a restart does not wait for it

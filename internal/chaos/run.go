@@ -55,7 +55,7 @@ func (r *Report) Details(repeat string) string {
 // Run carries a plan out in a new world, lets it settle, and checks it. Its error is one
 // of the test, not of what is tested.
 func Run(ctx context.Context, o Options, p Plan) (*Report, error) {
-	o.Seed, o.PutOnly, o.PowerCuts = p.Seed, p.PutOnly, p.powerCuts
+	o.Seed, o.PutOnly, o.PowerCuts, o.Relays = p.Seed, p.PutOnly, p.powerCuts, p.Seed%2 == 0
 	if o.AckWait == 0 {
 		o.AckWait = 1500 * time.Millisecond
 	}

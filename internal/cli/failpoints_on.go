@@ -28,6 +28,7 @@ func (r *route) withPoints(c *copier.Copier) *copier.Copier {
 	c.Dead = crashDead{c.Dead}
 	c.Source = crashSource{c.Source, c.Chunk}
 	c.Objects, c.Uploads, c.Parts = crashObjects{c.Objects}, crashUploads{c.Uploads}, crashParts{c.Parts, c.Chunk}
+	c.Relays = crashRelays{c.Relays, c.Chunk}
 	return c
 }
 
@@ -224,12 +225,27 @@ type crashParts struct {
 // Part takes the one that is shorter than the others for the last one.
 func (p crashParts) Part(ctx context.Context, key, id string, number int32, body []byte, crc32c string) (copier.Part, error) {
 	part, err := p.Parts.Part(ctx, key, id, number, body, crc32c)
+	partSent(number, int64(len(body)), p.chunk, err)
+	return part, err
+}
+
+func partSent(number int32, size, chunk int64, err error) {
 	if number == 1 {
 		reached(failpoint.FirstPart, err)
 	}
-	if int64(len(body)) < p.chunk {
+	if size < chunk {
 		reached(failpoint.LastPart, err)
 	}
+}
+
+type crashRelays struct {
+	copier.Relays
+	chunk int64
+}
+
+func (r crashRelays) Relay(ctx context.Context, key, id string, number int32, s copier.Stream) (copier.Part, error) {
+	part, err := r.Relays.Relay(ctx, key, id, number, s)
+	partSent(number, s.Size, r.chunk, err)
 	return part, err
 }
 

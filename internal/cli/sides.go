@@ -81,6 +81,12 @@ func (s *sides) Part(ctx context.Context, key, id string, number int32, body []b
 	return s.now.Load().dest.Part(ctx, key, id, number, body, crc32c)
 }
 
+func (s *sides) Relaying() bool { return s.now.Load().dest.Relaying() }
+
+func (s *sides) Relay(ctx context.Context, key, id string, number int32, part copier.Stream) (copier.Part, error) {
+	return s.now.Load().dest.Relay(ctx, key, id, number, part)
+}
+
 func (s *sides) Complete(ctx context.Context, key, id string, parts []copier.Part, size int64, crc32c string) (string, error) {
 	return s.now.Load().dest.Complete(ctx, key, id, parts, size, crc32c)
 }

@@ -395,7 +395,7 @@ func (r *route) copier() *copier.Copier {
 	sides := r.limits.Around(&r.sides)
 	return r.withPoints(&copier.Copier{
 		Queue: r.traces.Queue(r.conn.Queue(r.assets)), Ledger: r.ledger, Dead: r.conn.DeadLetters(r.cfg.NATS.Prefix),
-		Source: sides, Objects: sides, Uploads: sides, Parts: sides, Keys: r.sides.keys,
+		Source: sides, Objects: sides, Uploads: sides, Parts: sides, Relays: sides, Keys: r.sides.keys,
 		Gate: r.gate, Budget: copier.NewBudget(partBuffers, r.cfg.Advanced.ChunkSizeBytes),
 		Route: r.cfg.OCI.Name, Rules: r.rules(), Epoch: r.identity.Epoch, Born: r.identity.Created,
 		Worker: instance(), Slots: r.cfg.Agent.MaxConcurrentTransfers, Resize: r.limits.Slots(),

@@ -68,6 +68,7 @@ type Sides interface {
 	copier.Objects
 	copier.Uploads
 	copier.Parts
+	copier.Relays
 }
 
 // Around returns sides that keep to the part of the worker. A commit never waits, nor
@@ -153,6 +154,19 @@ func (s *sides) Part(ctx context.Context, key, id string, number int32, body []b
 	began, err := s.turn(ctx)
 	if err == nil {
 		p, err = s.to.Part(ctx, key, id, number, body, crc32c)
+		s.pace.answered(began, err, "")
+	}
+	return p, err
+}
+
+// Relaying is false where a limit is set: a part that waits for its turn, or for its next
+// bytes, keeps neither side waiting only where it is in memory.
+func (s *sides) Relaying() bool { return !s.configured() && s.to.Relaying() }
+
+func (s *sides) Relay(ctx context.Context, key, id string, number int32, part copier.Stream) (p copier.Part, err error) {
+	began, err := s.turn(ctx)
+	if err == nil {
+		p, err = s.to.Relay(ctx, key, id, number, part)
 		s.pace.answered(began, err, "")
 	}
 	return p, err

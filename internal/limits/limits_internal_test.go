@@ -107,6 +107,25 @@ func (l *lent) set(workers int, err error) {
 	l.workers, l.err = workers, err
 }
 
+// TestNothingIsRelayedWithinALimit, which would keep both sides waiting.
+func TestNothingIsRelayedWithinALimit(t *testing.T) {
+	for _, configured := range []bool{false, true} {
+		for _, can := range []bool{false, true} {
+			w := New(Options{Slots: 1, Log: quiet(), Allowed: func(time.Time) (Rates, bool) { return Rates{}, configured }})
+			if got := w.Around(able{can: can}).Relaying(); got != (can && !configured) {
+				t.Errorf("Relaying = %t where the destination can: %t, and there is a limit: %t", got, can, configured)
+			}
+		}
+	}
+}
+
+type able struct {
+	Sides
+	can bool
+}
+
+func (a able) Relaying() bool { return a.can }
+
 // TestShare: what is allowed is divided; what is not known never lifts a limit; the part
 // follows the time of day and a reload.
 func TestShare(t *testing.T) {

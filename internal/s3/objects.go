@@ -19,6 +19,7 @@ var (
 	_ copier.Objects = (*Client)(nil)
 	_ copier.Uploads = (*Client)(nil)
 	_ copier.Parts   = (*Client)(nil)
+	_ copier.Relays  = (*Client)(nil)
 )
 
 // Put implements copier.Objects. The CRC32C that S3 checks is the one of m,

@@ -106,6 +106,8 @@ type Client struct {
 	region string
 	extras Extras
 	owner  *string // nil: any
+	// relays is set where the SHA-256 of a body need not be known before it is sent.
+	relays bool
 	http   *http.Client
 	// patient waits for the first byte of an answer as long as the call lasts.
 	patient *http.Client
@@ -159,6 +161,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		if o.Endpoint != "" {
 			s.BaseEndpoint = new(strings.TrimSuffix(o.Endpoint, "/"))
 		}
+		c.relays = o.UnsignedPayload || !strings.HasPrefix(aws.ToString(s.BaseEndpoint), "http://")
 	})
 	return c, nil
 }

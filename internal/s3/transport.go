@@ -73,14 +73,18 @@ func (t http11) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.Transport.RoundTrip(req)
 }
 
-// holding puts the bytes of a body back into the request. The SDK wraps every body in what can
-// only be read, from buffer to buffer.
+// holding puts a body back into the request as it was given. The SDK wraps every one in what
+// can only be read, from buffer to buffer.
 type holding struct{ http.RoundTripper }
 
 func (h holding) RoundTrip(req *http.Request) (*http.Response, error) {
 	if body, ok := req.Context().Value(heldKey{}).([]byte); ok && req.Body != nil && req.ContentLength == int64(len(body)) {
 		req = req.WithContext(req.Context()) // a copy: it is not ours to change
 		req.Body = held{bytes.NewReader(body), req.Body}
+	}
+	if body, ok := req.Context().Value(relayedKey{}).(*relayed); ok {
+		req = req.WithContext(req.Context())
+		req.Body = body
 	}
 	return h.RoundTripper.RoundTrip(req)
 }
@@ -94,6 +98,12 @@ func (h holding) CloseIdleConnections() {
 type held struct {
 	*bytes.Reader
 	io.Closer // of the SDK's
+}
+
+// A sender writes itself better than in the pieces of net/http. Len is what it has left.
+type sender interface {
+	io.WriterTo
+	Len() int
 }
 
 type heldKey struct{}
@@ -127,8 +137,8 @@ func (w writer) Write(p []byte) (n int, err error) {
 // ReadFrom implements io.ReaderFrom, by which net/http sends a body where there is no TLS.
 func (w writer) ReadFrom(r io.Reader) (n int64, err error) {
 	if limited, ok := r.(*io.LimitedReader); ok {
-		if body, ok := limited.R.(held); ok && limited.N == int64(body.Len()) {
-			n, err = body.WriteTo(w)
+		if body, ok := limited.R.(sender); ok && limited.N == int64(body.Len()) {
+			n, err = body.WriteTo(struct{ io.Writer }{w})
 			limited.N -= n
 			return n, err
 		}
