@@ -71,6 +71,10 @@ type Copier struct {
 	Grace time.Duration
 	// Inspect looks at the reports that pass; nil of nobody does, which costs nothing.
 	Inspect *Inspection
+	// HandMD5 has the destination verify the MD5 of a file that is sent whole, where the source
+	// declares that and no CRC32C, instead of computing it here. It is only for one that is
+	// proven to refuse a body with another Content-MD5.
+	HandMD5 bool
 	// HoldChanged lets an operator decide before a delivered file is replaced by other
 	// bytes, instead of replacing it.
 	HoldChanged bool

@@ -44,6 +44,7 @@ type Meta struct {
 	Name   string // of the source object
 	ETag   string // of the source object
 	CRC32C string // base64; empty where it is not known before the bytes are
+	MD5    string // base64; empty where the destination is not to verify it
 	// TraceID is that of the trace of the attempt; empty of none.
 	TraceID string
 	// Statistics go along where that is wanted and they are known and complete.
@@ -60,8 +61,8 @@ type Stored struct {
 
 // Objects puts and inspects whole objects.
 type Objects interface {
-	// Put stores body under key in one request of known length, with its CRC32C, so
-	// that the destination refuses other bytes. After nil the object is durable and
+	// Put stores body under key in one request of known length, with its CRC32C, and with the
+	// MD5 of m, so that the destination refuses other bytes: as HashMismatch. After nil the object is durable and
 	// has the returned, never empty, etag. After an error it may or may not be
 	// there, but never in part: repeating is harmless.
 	Put(ctx context.Context, key string, body []byte, m Meta) (etag string, err error)

@@ -115,6 +115,79 @@ func TestChecksumLadder(t *testing.T) {
 	}
 }
 
+// TestTheDestinationVerifiesAnMD5 that is handed on: the promise is the same, and so is who is
+// blamed.
+func TestTheDestinationVerifiesAnMD5(t *testing.T) {
+	badDigest := &messages.Fault{Class: messages.HashMismatch, Side: messages.Destination, Op: "put", Err: errors.New("BadDigest")}
+	bySource := messages.Source
+	if fips140.Enforced() { // nobody computes it here
+		bySource = messages.Destination
+	}
+	for _, c := range []struct {
+		name   string
+		size   int
+		change func(w *world, v *version)
+		handed bool
+		blamed messages.Side
+	}{
+		{"right", 16, func(*world, *version) {}, true, ""},
+		{"empty", 0, func(*world, *version) {}, true, ""},
+		{"wrong", 16, func(_ *world, v *version) { v.object.MD5 = "AAAAAAAAAAAAAAAAAAAAAA==" }, true, bySource},
+		{"other bytes arrive", 16, func(w *world, _ *version) {
+			w.turn = func(_ *host, op string) verdict { return verdict{clean: op == "put", err: badDigest} }
+		}, true, messages.Destination},
+		{"a CRC32C beside it", 16, func(_ *world, v *version) { v.crc32c = crc(v.body) }, false, ""},
+		{"none", 16, func(_ *world, v *version) { v.object.MD5 = "" }, false, ""},
+		{"in parts", 17, func(*world, *version) {}, false, ""},
+		{"no MD5 at all", 16, func(_ *world, v *version) { v.object.MD5 = "a header\r\nx: y" }, false, messages.Source},
+	} {
+		if c.blamed == messages.Source && !c.handed && fips140.Enforced() {
+			continue // it is verified by its size
+		}
+		bubble(t, c.name, func(t *testing.T, w *world) {
+			v := w.write("a", body(c.size, 1))
+			v.crc32c = ""
+			c.change(w, v)
+			h := w.host("one")
+			cp := h.copier()
+			cp.HandMD5 = true
+			puts := handed{Objects: h}
+			cp.Objects = &puts
+			told := events(cp)
+			w.publish(v)
+			w.run(time.Second, cp)
+			if (puts.md5 != "") != c.handed {
+				t.Errorf("the MD5 that went along is %q, want one: %t", puts.md5, c.handed)
+			}
+			if c.blamed == "" {
+				if r := w.record(v.object.Name); c.handed && r.Copy.Verified != messages.ByMD5 || len(w.commits) != 1 {
+					t.Errorf("record %+v, commits %v", r.Copy, w.commits)
+				}
+				return
+			}
+			for _, e := range told() {
+				if e.Kind == copier.Retrying && (messages.ClassOf(e.Err) != messages.HashMismatch || messages.SideOf(e.Err) != c.blamed) {
+					t.Errorf("%v blames %q, want %q", e.Err, messages.SideOf(e.Err), c.blamed)
+				}
+			}
+			if r := w.record(v.object.Name); r.Mismatches != 1 || len(w.commits) != 0 {
+				t.Errorf("record %+v, commits %v", r, w.commits)
+			}
+		})
+	}
+}
+
+// handed notes the MD5 that goes along with a Put.
+type handed struct {
+	copier.Objects
+	md5 string
+}
+
+func (h *handed) Put(ctx context.Context, key string, body []byte, m copier.Meta) (string, error) {
+	h.md5 = m.MD5
+	return h.Objects.Put(ctx, key, body, m)
+}
+
 // TestWrongBytesAreNeverVisible: the world checks every commit; here the body is
 // wrong in every way, for the first two attempts.
 func TestWrongBytesAreNeverVisible(t *testing.T) {

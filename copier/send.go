@@ -39,7 +39,7 @@ func (c *Copier) send(j *job, body io.ReadCloser) (*messages.FileCopied, error) 
 	}
 	j.log.Info("transferring", "key", j.report.Key, "bytes", j.object.Size)
 	c.tell(Event{Kind: Started, job: j})
-	in := &intake{body: body, sums: newSums(j.object), moved: func(n int) {
+	in := &intake{body: body, sums: c.sums(j.object), moved: func(n int) {
 		j.moving(moveTime)
 		c.tell(Event{Kind: Progress, job: j, Bytes: int64(n)})
 	}}
@@ -104,6 +104,9 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 	j.hand.hasRead()
 	j.moving(partTime)
 	meta := c.meta(j, crc)
+	if in.sums.handed {
+		meta.MD5 = j.object.MD5
+	}
 	if meta.Statistics, err = in.look.before(j); err != nil {
 		return nil, err
 	}
@@ -112,6 +115,9 @@ func (c *Copier) sendWhole(j *job, in *intake) (copied *messages.FileCopied, err
 	}
 	j.moving(partTime)
 	etag, err := c.Objects.Put(j.ctx, j.report.Key, buf, meta) // the commit
+	if in.sums.handed && errors.Is(err, messages.HashMismatch) {
+		err = cmp.Or(blame(j.object, buf), err)
+	}
 	if etag, err = c.confirmed(j, etag, err); err != nil {
 		return nil, err
 	}
@@ -236,8 +242,9 @@ func (c *Copier) parts(size int64) int {
 
 // sums computes what the ladder needs: CRC32C always, MD5 where wantsMD5 says so.
 type sums struct {
-	crc uint32
-	md5 hash.Hash // nil where not needed
+	crc    uint32
+	md5    hash.Hash // nil where not needed
+	handed bool      // the destination verifies the MD5: nothing is committed with another one
 }
 
 func newSums(o messages.Object) (s sums) {
@@ -245,6 +252,23 @@ func newSums(o messages.Object) (s sums) {
 		s.md5 = md5.New()
 	}
 	return s
+}
+
+// sums are those for a copy of o.
+func (c *Copier) sums(o messages.Object) sums {
+	if c.HandMD5 && o.Size <= c.Chunk && handsMD5(o) {
+		return sums{handed: true}
+	}
+	return newSums(o)
+}
+
+// blame computes the MD5 that the destination refused, to tell whose bytes were others: those
+// of the source, or those that arrived; nil of the latter.
+func blame(o messages.Object, body []byte) error {
+	s := newSums(o)
+	s.add(0, body)
+	_, _, err := s.verify(o)
+	return err
 }
 
 // add takes the next bytes, whose CRC32C was computed as they were read.
@@ -263,6 +287,8 @@ func (s *sums) verify(o messages.Object) (crc32c, verified string, err error) {
 		return crc32c, messages.ByCRC32C, same("CRC32C", o.CRC32C, crc32c)
 	case s.md5 != nil:
 		return crc32c, messages.ByMD5, same("MD5", o.MD5, base64.StdEncoding.EncodeToString(s.md5.Sum(nil)))
+	case s.handed:
+		return crc32c, messages.ByMD5, nil
 	}
 	return crc32c, messages.BySize, nil
 }

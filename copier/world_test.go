@@ -542,6 +542,9 @@ func (h *host) Put(ctx context.Context, key string, body []byte, m copier.Meta) 
 			h.tb.Errorf("put %s: the declared CRC32C is not that of the body", key)
 			return &messages.Fault{Class: messages.HashMismatch, Side: messages.Destination}
 		}
+		if m.MD5 != "" && m.MD5 != md5sum(body) {
+			return &messages.Fault{Class: messages.HashMismatch, Side: messages.Destination, Op: "put", Err: errors.New("BadDigest")}
+		}
 		etag = h.commit(key, body, m)
 		return nil
 	})

@@ -404,7 +404,7 @@ func (r *route) copier() *copier.Copier {
 			Initial: r.cfg.Retry.InitialDelay.Std(), Max: r.cfg.Retry.MaxDelay.Std(), Multiplier: r.cfg.Retry.BackoffMultiplier,
 		},
 		DeadAfter: r.cfg.Retry.DeadAfter.Std(), Grace: grace, Violated: r.monitor.violated, Log: r.log,
-		Inspect: r.inspection(), HoldChanged: r.cfg.Integrity.Changed == "hold",
+		Inspect: r.inspection(), HoldChanged: r.cfg.Integrity.Changed == "hold", HandMD5: r.cfg.S3.ContentMd5,
 	})
 }
 

@@ -67,6 +67,7 @@ type S3 struct {
 	SessionToken    Secret `yaml:"session_token" split_words:"true" desc:"session token of temporary credentials; never as a literal in the file"`
 	Endpoint        string `yaml:"endpoint" split_words:"true" desc:"S3 endpoint in place of Amazon's, https://host[:port]"`
 	PathStyle       bool   `yaml:"path_style" split_words:"true" desc:"put the bucket into the path of a URL instead of the host name"`
+	ContentMd5      bool   `yaml:"content_md5" split_words:"true" desc:"where Oracle declares an MD5 and no CRC32C, have S3 verify it, for reports of up to a chunk, instead of computing it; only where test --live has shown that a wrong one is refused (s3.put.md5)"`
 	UnsignedPayload bool   `yaml:"unsigned_payload" split_words:"true" desc:"over http, sign no SHA-256 of each body, which its CRC32C alone then guards, as always over https; saves CPU"`
 	Profile         string `yaml:"profile" split_words:"true" desc:"profile in the AWS configuration; empty: $AWS_PROFILE, then default"`
 

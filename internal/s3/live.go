@@ -94,7 +94,7 @@ func objectQuestions() []live.Question {
 		live.Ask("s3.versions", "Does the bucket show that it keeps versions?", "replaced and deleted objects stay as old versions", "a replaced object is gone"),
 		live.Ask("s3.ifnonematch", "Is If-None-Match honoured?", "nothing: the agent writes without a condition", "nothing: the agent writes without a condition"),
 		live.Ask("s3.put.crc32c", "Is an object with a wrong CRC32C refused?", "no damaged object becomes visible", "a byte that is damaged on the way to S3 is not noticed there: use https"),
-		live.Ask("s3.put.md5", "Is an object with a wrong Content-MD5 refused?", "nothing: the agent sends a CRC32C", "nothing: the agent sends a CRC32C"),
+		live.Ask("s3.put.md5", "Is an object with its CRC32C and a wrong Content-MD5 refused?", "s3.content_md5 may be true: where Oracle declares an MD5 alone, S3 verifies it", "leave s3.content_md5 false: the agent computes what S3 does not verify"),
 		live.Ask("s3.sse", "Is the header for encryption by S3 accepted?", "s3.sse may be AES256", "leave s3.sse empty: the bucket encrypts as it is set"),
 		live.Ask("s3.owner", "Is the header for the expected owner accepted?", "S3 refuses a bucket of another account", "correct or remove s3.expected_bucket_owner: nothing can be copied with it"),
 		live.Ask("s3.delete", "May the keys delete an object?", "nothing: the agent deletes nothing", "nothing: the agent deletes nothing"),

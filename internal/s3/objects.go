@@ -35,6 +35,9 @@ func (c *Client) Put(ctx context.Context, key string, body []byte, m copier.Meta
 		ChecksumCRC32C: &m.CRC32C, ContentType: new(contentType), Metadata: metadata(m), ExpectedBucketOwner: c.owner,
 	}
 	c.extras.put(in)
+	if m.MD5 != "" {
+		in.ContentMD5 = &m.MD5
+	}
 	out, err := c.sdk.PutObject(hold(limited, body), in)
 	op := c.op("put", key)
 	if err != nil {

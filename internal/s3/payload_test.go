@@ -3,6 +3,9 @@ package s3_test
 import (
 	"bytes"
 	"context"
+	"crypto/fips140"
+	"crypto/md5"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net"
@@ -156,6 +159,17 @@ func checkUnsigned(t *testing.T, o s3.Options, there func(key string) bool) {
 	body := randomBytes(6 << 20)
 	if _, err := c.Put(t.Context(), "a/whole", body, meta); err != nil || !there("a/whole") {
 		t.Errorf("Put: %v, there: %t", err, there("a/whole"))
+	}
+	var md5sum [md5.Size]byte
+	fips140.WithoutEnforcement(func() { md5sum = md5.Sum(body) }) // the source computes it
+	handed := meta
+	handed.MD5 = base64.StdEncoding.EncodeToString(md5sum[:])
+	if _, err := c.Put(t.Context(), "a/md5", body, handed); err != nil || !there("a/md5") {
+		t.Errorf("Put with its MD5: %v, there: %t", err, there("a/md5"))
+	}
+	handed.MD5 = "AAAAAAAAAAAAAAAAAAAAAA=="
+	if _, err := c.Put(t.Context(), "a/other", body, handed); !errors.Is(err, messages.HashMismatch) || there("a/other") {
+		t.Errorf("Put with another MD5: %v, there: %t", err, there("a/other"))
 	}
 	id, sent := sendParts(t, c, "a/large", body)
 	if _, err := c.Complete(t.Context(), "a/large", id, sent, int64(len(body)), s3.Sum(body)); err != nil || !there("a/large") {
