@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// maxLanes is how many stretches of one file are relayed at once. A network that is far
+	// MaxLanes is how many stretches of one file are relayed at once. A network that is far
 	// away gives each connection only so much; several large files share them.
-	maxLanes = 24
+	MaxLanes = 24
 	// laneBuffer is what each holds in memory. On loopback 512 KiB take a fifth less of the
 	// processor than 128, and 1 MiB hardly less than that.
 	laneBuffer = 512 << 10
@@ -90,7 +90,7 @@ func (r *relay) lead() {
 }
 
 // share is how many lanes this file may have now.
-func (r *relay) share() int { return maxLanes / max(1, int(r.convoys.Load())) }
+func (r *relay) share() int { return MaxLanes / max(1, int(r.convoys.Load())) }
 
 // scout asks for a stretch as a range, and where the source sends that has it relayed, and
 // the others by more lanes. Else the stretch is given back, which nobody has passed by then.
@@ -166,7 +166,7 @@ func (r *relay) take() (s stretch, ok bool) {
 	if left == 0 || r.ctx.Err() != nil {
 		return stretch{}, false
 	}
-	s = stretch{r.next, r.next + min(max(left/maxLanes, 1), maxStretch)}
+	s = stretch{r.next, r.next + min(max(left/MaxLanes, 1), maxStretch)}
 	r.next = s.to
 	return s, true
 }

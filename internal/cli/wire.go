@@ -257,7 +257,7 @@ func (r *route) openSides(ctx context.Context) (err error) {
 		Auth: oci.Kind(cfg.OCI.Auth), ConfigFile: cfg.OCI.ConfigFile, Profile: cfg.OCI.Profile, Origin: cfg.Origin("oci.config_file"),
 		Namespace: cfg.OCI.Namespace, Bucket: cfg.OCI.Bucket, Prefix: cfg.OCI.Prefix,
 		Region: cfg.OCI.Region, Endpoint: cfg.OCI.Endpoint, UsageEndpoint: cfg.OCI.UsageEndpoint,
-		Stall: cfg.Advanced.StallTimeout.Std(), Connections: max(cfg.Agent.MaxConcurrentTransfers, partBuffers) + 1,
+		Stall: cfg.Advanced.StallTimeout.Std(), Connections: cfg.Agent.MaxConcurrentTransfers + copier.MaxLanes,
 		Around: r.traces.Around(),
 	}); err != nil {
 		return err
@@ -270,7 +270,7 @@ func (r *route) openSides(ctx context.Context) (err error) {
 			StorageClass: cfg.S3.StorageClass, SSE: cfg.S3.SSE, KMSKeyID: cfg.S3.KMSKeyID, ACL: cfg.S3.ACL, Tags: cfg.S3.Tags.Query(),
 		},
 		ExpectedBucketOwner: cfg.S3.ExpectedBucketOwner,
-		PathStyle:           cfg.S3.PathStyle, UnsignedPayload: cfg.S3.UnsignedPayload, Connections: cfg.Agent.MaxConcurrentTransfers + partBuffers,
+		PathStyle:           cfg.S3.PathStyle, UnsignedPayload: cfg.S3.UnsignedPayload, Connections: cfg.Agent.MaxConcurrentTransfers + copier.MaxLanes,
 		Stall: cfg.Advanced.StallTimeout.Std(), Around: r.traces.Around(),
 	})
 	if err != nil {
