@@ -119,10 +119,15 @@ func (v *convoy) lead() {
 	}
 }
 
-// mayAskForRanges reports whether to read side by side is possible and worth it. Without an
-// etag two ranges could be of two versions.
+// mayAskForRanges reports whether to read side by side is possible and worth it.
 func (v *convoy) mayAskForRanges() bool {
-	return len(v.up.parts)-v.next >= manyParts && v.j.object.ETag != "" && !v.noRange.within(rangeRest)
+	return len(v.up.parts)-v.next >= manyParts && v.mayReadAgain()
+}
+
+// mayReadAgain reports whether a part can be asked for as a range. Without an etag two ranges
+// could be of two versions.
+func (v *convoy) mayReadAgain() bool {
+	return v.j.object.ETag != "" && !v.noRange.within(rangeRest)
 }
 
 // follow reads parts, each as a range, until none is left.

@@ -92,7 +92,7 @@ type Copier struct {
 	denied  stamp // HEAD was refused: it is not asked again for a while
 	elders  elders
 	noRange stamp // the source sent no range: none is asked of it for a while
-	noRelay stamp // the destination did not check a relayed part: none is sent for a while
+	noRelay stamp // the destination did not take a relayed part: none is sent for a while
 	atWork  atomic.Int64
 	convoys atomic.Int64 // large files that are under way
 }

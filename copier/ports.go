@@ -61,10 +61,10 @@ type Stored struct {
 
 // Objects puts and inspects whole objects.
 type Objects interface {
-	// Put stores body under key in one request of known length, with its CRC32C, and with the
-	// MD5 of m, so that the destination refuses other bytes: as HashMismatch. After nil the object is durable and
-	// has the returned, never empty, etag. After an error it may or may not be
-	// there, but never in part: repeating is harmless.
+	// Put stores body under key in one request of known length, with its CRC32C and the MD5
+	// of m, if any, so that the destination refuses other bytes, as HashMismatch. After nil the
+	// object is durable and has the returned, never empty, etag. After an error it may or may
+	// not be there, but never in part: repeating is harmless.
 	Put(ctx context.Context, key string, body []byte, m Meta) (etag string, err error)
 	// Head is Gone where there is no such object, and Forbidden where the
 	// credentials may not ask, which says nothing about the object.

@@ -39,11 +39,10 @@ const (
 type relay struct {
 	*convoy
 
-	mu     sync.Mutex
-	lanes  int       // at work
-	next   int       // the part that is taken next
-	stood  []arrival // parts that stand
-	summed int       // the parts before are in the sums
+	mu     sync.Mutex // also guards next
+	lanes  int        // at work
+	stood  []arrival  // parts that stand
+	summed int        // the parts before are in the sums
 }
 
 // An arrival is a part that stands at the destination.
@@ -60,17 +59,17 @@ type stretch struct{ from, to int }
 // the destination does not take could not be read again.
 func (v *convoy) mayRelay() bool {
 	return v.Relays != nil && v.Relays.Relaying() && v.in.look == nil && v.in.sums.md5 == nil &&
-		v.j.object.ETag != "" && !v.noRange.within(rangeRest) && !v.rests()
+		v.mayReadAgain() && !v.rests()
 }
 
 func newRelay(v *convoy) *relay {
-	return &relay{convoy: v, lanes: 1, next: v.up.whole, stood: make([]arrival, len(v.up.parts)), summed: v.up.whole}
+	return &relay{convoy: v, lanes: 1, stood: make([]arrival, len(v.up.parts)), summed: v.up.whole}
 }
 
 // lead relays what comes with the body of the copy: of a file that shares the lanes with as
 // many others all of it, else one stretch, while a scout asks for the next one.
 func (r *relay) lead() {
-	ask := len(r.up.parts)-r.next >= manyParts
+	ask := r.mayAskForRanges()
 	for s, ok := r.take(); ok; s, ok = r.take() {
 		var scouted chan bool
 		if ask && r.share() > 1 {

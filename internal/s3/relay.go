@@ -32,7 +32,7 @@ func (c *Client) Relaying() bool { return c.relays }
 // Relay implements copier.Relays.
 func (c *Client) Relay(ctx context.Context, key, id string, number int32, s copier.Stream) (copier.Part, error) {
 	body := newRelayed(s)
-	limited, cancel := context.WithTimeout(context.WithValue(ctx, relayedKey{}, body), putDeadline)
+	limited, cancel := context.WithTimeout(hold(ctx, body), putDeadline)
 	defer cancel()
 	out, err := c.sdk.UploadPart(limited, &s3.UploadPartInput{
 		Bucket: &c.bucket, Key: &key, UploadId: &id, PartNumber: &number, ExpectedBucketOwner: c.owner,
@@ -123,5 +123,3 @@ func (b *relayed) WriteTo(w io.Writer) (int64, error) {
 
 // Close leaves the stream to whoever gave it.
 func (b *relayed) Close() error { return nil }
-
-type relayedKey struct{}

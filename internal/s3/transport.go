@@ -78,15 +78,22 @@ func (t http11) RoundTrip(req *http.Request) (*http.Response, error) {
 type holding struct{ http.RoundTripper }
 
 func (h holding) RoundTrip(req *http.Request) (*http.Response, error) {
-	if body, ok := req.Context().Value(heldKey{}).([]byte); ok && req.Body != nil && req.ContentLength == int64(len(body)) {
-		req = req.WithContext(req.Context()) // a copy: it is not ours to change
-		req.Body = held{bytes.NewReader(body), req.Body}
-	}
-	if body, ok := req.Context().Value(relayedKey{}).(*relayed); ok {
-		req = req.WithContext(req.Context())
-		req.Body = body
+	switch body := req.Context().Value(heldKey{}).(type) {
+	case []byte:
+		if req.Body != nil && req.ContentLength == int64(len(body)) {
+			req = with(req, held{bytes.NewReader(body), req.Body})
+		}
+	case *relayed:
+		req = with(req, body)
 	}
 	return h.RoundTripper.RoundTrip(req)
+}
+
+// with is a request with another body: the one that came is not ours to change.
+func with(req *http.Request, body io.ReadCloser) *http.Request {
+	req = req.WithContext(req.Context())
+	req.Body = body
+	return req
 }
 
 // CloseIdleConnections is that of http.Client.
@@ -108,8 +115,8 @@ type sender interface {
 
 type heldKey struct{}
 
-// hold names the body of the one call that is made with the context.
-func hold(ctx context.Context, body []byte) context.Context {
+// hold names the body of the one call that is made with the context: bytes, or a *relayed.
+func hold(ctx context.Context, body any) context.Context {
 	return context.WithValue(ctx, heldKey{}, body)
 }
 
@@ -138,7 +145,7 @@ func (w writer) Write(p []byte) (n int, err error) {
 func (w writer) ReadFrom(r io.Reader) (n int64, err error) {
 	if limited, ok := r.(*io.LimitedReader); ok {
 		if body, ok := limited.R.(sender); ok && limited.N == int64(body.Len()) {
-			n, err = body.WriteTo(struct{ io.Writer }{w})
+			n, err = body.WriteTo(struct{ io.Writer }{w}) // and nothing that would copy in pieces again
 			limited.N -= n
 			return n, err
 		}
