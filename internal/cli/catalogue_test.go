@@ -13,7 +13,9 @@ import (
 // The names F… are the rows of the failure catalogue in docs/reliability.md.
 
 // TestF99FewFileDescriptors: with 64 all work is done; with too few the program says what
-// it lacks and ends, or goes on trying, and does not panic.
+// it lacks and ends, or goes on trying, and does not panic. Between them it depends on
+// how much it does at once, hence on the speed of the machine: with 20 a slow one may
+// never lack any, and has copied all then.
 func TestF99FewFileDescriptors(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{64, 20, 10} {
@@ -27,8 +29,8 @@ func TestF99FewFileDescriptors(t *testing.T) {
 			p := startProcess(t, l.environ, "sh", "-c", fmt.Sprintf("ulimit -n %d; exec oracle-focus-agent run", limit))
 			if limit < 64 {
 				defer p.kill()
-				until(t, "it says what it lacks", patience, func() bool {
-					return strings.Contains(p.stdout.String()+p.stderr.String(), "too many open files")
+				until(t, "it says what it lacks, or lacks nothing", patience, func() bool {
+					return strings.Contains(p.stdout.String()+p.stderr.String(), "too many open files") || len(l.wrong()) == 0
 				})
 			} else {
 				until(t, "all is copied", patience, func() bool { return len(l.wrong()) == 0 })

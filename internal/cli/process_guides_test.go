@@ -148,7 +148,7 @@ func (l *lab) fail() (mend func()) {
 // export serves NATS with the files that the page has made, once it is to be used.
 func (g guide) export(o *operator, settings string) {
 	if strings.Contains(settings, "FOCUS_NATS_URL=") {
-		o.servers = strings.NewReplacer(pageServer, serveFolder(o.t, filepath.Join(o.dir, "keys")))
+		o.servers = strings.NewReplacer(pageServer, address(serveFolder(o.t, filepath.Join(o.dir, "keys"))))
 		o.environ = append(o.environ, "FOCUS_STATE_DIR="+filepath.Join(o.dir, "host")) // another host
 	}
 	o.environ = append(o.environ, strings.Fields(o.servers.Replace(settings))...)

@@ -130,6 +130,7 @@ type operator struct {
 	environ []string
 	servers *strings.Replacer // from the names of the page to those of the test
 	page    *strings.Replacer // the other way
+	server  *natstest.Server  // of the page
 }
 
 // newOperator starts the installation of the page.
@@ -146,7 +147,8 @@ func newOperator(t *testing.T) *operator {
 	if code, stdout, stderr := l.run("setup", "--nats-config", keys, "--host", "localhost,127.0.0.1"); code != 0 {
 		t.Fatalf("setup --nats-config exits with %d:\n%s%s", code, stdout, stderr)
 	}
-	old, fresh := serveFolder(t, keys), serveFolder(t, keys)
+	o.server = serveFolder(t, keys)
+	old, fresh := address(o.server), address(serveFolder(t, keys))
 	host, _ := os.Hostname()
 	o.servers = strings.NewReplacer(pageServer, old, pageNewServer, fresh)
 	o.page = strings.NewReplacer(old, pageServer, fresh, pageNewServer, `"`+host+`/`, `"`+pageHost+`/`,
@@ -167,11 +169,15 @@ func newOperator(t *testing.T) *operator {
 }
 
 // serveFolder starts the server that `setup --nats-config` wrote the files of, on a
-// free port, and returns its address.
-func serveFolder(t *testing.T, dir string) (address string) {
+// free port.
+func serveFolder(t *testing.T, dir string) *natstest.Server {
 	t.Helper()
-	config := natstest.ConfigFile(t, filepath.Join(dir, "server", "nats.conf"))
-	url := natstest.New(t, config).Running().ClientURL()
+	return natstest.New(t, natstest.ConfigFile(t, filepath.Join(dir, "server", "nats.conf")))
+}
+
+// address is host and port of a server.
+func address(s *natstest.Server) string {
+	url := s.Running().ClientURL()
 	return url[strings.Index(url, "//")+2:]
 }
 
@@ -219,7 +225,7 @@ func (o *operator) run(e example) (printed string, code int) {
 	text := func() string { return o.page.Replace(out.String()) }
 	if e.endless() {
 		if strings.HasPrefix(e.command, "nats events") {
-			o.cause(text)
+			o.cause()
 		}
 		until(o.t, e.command+" prints what the page shows", patience, func() bool { return shows(e.output, text()) || len(ended) > 0 })
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
@@ -243,11 +249,18 @@ func (o *operator) command(line string) *exec.Cmd {
 	return cmd
 }
 
-// cause makes the event of the page once somebody listens.
-func (o *operator) cause(listener func() string) {
+// cause makes the events of the page once the server knows of somebody who listens:
+// the nats command says that it does before it has asked the server.
+func (o *operator) cause() {
 	o.t.Helper()
+	account, err := o.server.Running().LookupAccount("focus")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	until(o.t, "nats events listens", patience, func() bool {
+		return account.SubscriptionInterest("$JS.EVENT.ADVISORY.CONSUMER.PAUSE.FOCUS_FILES.copiers-backfill")
+	})
 	for _, args := range []string{"pause FOCUS_FILES copiers-backfill 1h", "resume FOCUS_FILES copiers-backfill"} {
-		until(o.t, "nats events listens", patience, func() bool { return strings.Contains(listener(), "Listening") })
 		if out, err := o.command("nats --context focus-admin consumer " + args + " --force").CombinedOutput(); err != nil {
 			o.t.Fatalf("%s: %v\n%s", args, err, out)
 		}
