@@ -59,7 +59,7 @@ type Sync struct {
 
 	mu      sync.Mutex
 	started time.Time
-	seen    map[string]messages.Record // written since about then
+	seen    map[string]messages.Record // written since about then, of what the scan has not come to
 	pending map[string]scanner.Outcome // by ledger key
 	sum     Summary
 	ended   error // a reason to wait no longer
@@ -126,6 +126,7 @@ func (s *Sync) found(o scanner.Outcome) {
 		key := messages.RecordKey(s.Scanner.Route, o.Report)
 		s.pending[key] = o
 		if r, ok := s.seen[key]; ok {
+			delete(s.seen, key)
 			s.settle(key, r)
 		}
 	}
@@ -135,16 +136,20 @@ func (s *Sync) found(o scanner.Outcome) {
 const skew = 5 * time.Minute
 
 // changed takes one record of the ledger. What is older than this sync needs no
-// place in memory: the scan reads it for itself.
+// place in memory: the scan reads it for itself. Nor does what is waited for.
 func (s *Sync) changed(key string, r messages.Record) {
 	if r.At.Before(s.started.Add(-skew)) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen[key] = r
-	s.settle(key, r)
-	s.stir()
+	if _, waits := s.pending[key]; !waits {
+		s.seen[key] = r
+		return
+	}
+	if s.settle(key, r); len(s.pending) == 0 {
+		s.stir()
+	}
 }
 
 func (s *Sync) stir() {

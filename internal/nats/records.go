@@ -55,12 +55,13 @@ func (l *Ledger) Day(ctx context.Context, day messages.Day) (map[string]messages
 // other error has an empty key and ends it.
 func (l *Ledger) Records(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
+		reader := newRecordReader()
 		for r, err := range l.rows(ctx, l.route+".*.*.*.*") {
 			if err != nil {
 				yield(Entry{}, err)
 				return
 			}
-			e, ok := r.entry()
+			e, ok := r.entry(reader)
 			if !ok || e.Erased {
 				continue
 			}
@@ -73,11 +74,12 @@ func (l *Ledger) Records(ctx context.Context) iter.Seq2[Entry, error] {
 
 // Named returns the records of all files of a file name, of whatever day.
 func (l *Ledger) Named(ctx context.Context, basename string) (all []Entry, err error) {
+	reader := newRecordReader()
 	for r, err := range l.rows(ctx, l.route+".*.*.*."+messages.EncodeToken(basename)) {
 		if err != nil {
 			return nil, err
 		}
-		e, ok := r.entry()
+		e, ok := r.entry(reader)
 		if !ok || e.Erased {
 			continue
 		}

@@ -251,7 +251,7 @@ func chunks(keys []string) iter.Seq[[]string] {
 }
 
 // entry reads a row; ok is false for a key that is no record's.
-func (r row) entry() (e Entry, ok bool) {
+func (r row) entry(reader *recordReader) (e Entry, ok bool) {
 	_, day, basename, ok := messages.ParseRecordKey(r.key)
 	if !ok {
 		return Entry{}, false
@@ -260,7 +260,7 @@ func (r row) entry() (e Entry, ok bool) {
 	if r.erased {
 		return e, true
 	}
-	rec, err := messages.DecodeRecord(r.value)
+	rec, err := reader.read(r.value)
 	if err != nil {
 		e.Err = fmt.Errorf("read %s: %w", r.key, err)
 		return e, true

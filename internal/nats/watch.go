@@ -56,6 +56,7 @@ func (l *Ledger) follow(ctx context.Context, f func(Entry), stands func(), opts 
 		return err
 	}
 	defer stop()
+	reader := newRecordReader()
 	for {
 		select {
 		case <-ctx.Done():
@@ -71,7 +72,7 @@ func (l *Ledger) follow(ctx context.Context, f func(Entry), stands func(), opts 
 				continue
 			}
 			r := row{e.Key(), e.Value(), e.Revision(), e.Operation() != jetstream.KeyValuePut}
-			if rec, ok := r.entry(); ok {
+			if rec, ok := r.entry(reader); ok {
 				f(rec)
 			}
 		}
