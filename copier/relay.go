@@ -16,9 +16,9 @@ const (
 	// laneBuffer is what each holds in memory. On loopback 512 KiB take a fifth less of the
 	// processor than 128, and 1 MiB hardly less than that.
 	laneBuffer = 512 << 10
-	// maxStretch is how many parts are read with one request, which has its signature. After a
-	// crash nothing stands behind the first part that is missing, so that more would cost more.
-	maxStretch = 4
+	// maxUnderWay bounds the parts in all stretches of one file. After a crash nothing stands
+	// behind the first part that is missing, so that more would cost more.
+	maxUnderWay = 4 * MaxLanes
 	// relayRest is how long nothing is relayed after the destination did not take a part.
 	relayRest = 10 * time.Minute
 )
@@ -155,9 +155,10 @@ func (r *relay) follow() {
 // check one, or has too much to do, parts that are in memory fare better.
 func (c *Copier) rests() bool { return c.noRelay.within(relayRest) }
 
-// take returns the next stretch: long ones first, and towards the end of the file short ones,
-// so that all lanes end at about the same time. ok is false where none is left, or the copy
-// has failed.
+// take returns the next stretch: long ones first, since each request has its signature, and
+// towards the end of the file short ones, so that all lanes end at about the same time, and
+// those that other files leave to this one find something to do. ok is false where none is
+// left, or the copy has failed.
 func (r *relay) take() (s stretch, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,7 +166,8 @@ func (r *relay) take() (s stretch, ok bool) {
 	if left == 0 || r.ctx.Err() != nil {
 		return stretch{}, false
 	}
-	s = stretch{r.next, r.next + min(max(left/MaxLanes, 1), maxStretch)}
+	lanes := max(1, r.share())
+	s = stretch{r.next, r.next + min(max(left/(lanes+1), 1), maxUnderWay/lanes)}
 	r.next = s.to
 	return s, true
 }
