@@ -300,7 +300,7 @@ func TestACrewStartsTheHandsThatAreMissing(t *testing.T) {
 // A file is read with few requests where it has few lanes, and what all its lanes have under
 // way is no more than a crash may cost.
 func TestStretchesAreLongWhereLanesAreFew(t *testing.T) {
-	for files, most := range map[int]int{1: 110, 2: 65, 3: 65, 12: 30, 24: 10, 30: 10} {
+	for files, most := range map[int]int{1: 110, 2: 65, 3: 55, 12: 40, 24: 36, 30: 36} {
 		c := new(Copier)
 		c.convoys.Store(int64(files))
 		r := newRelay(&convoy{Copier: c, ctx: t.Context(), up: &openUpload{parts: make([]Part, 256)}})
@@ -312,7 +312,7 @@ func TestStretchesAreLongWhereLanesAreFew(t *testing.T) {
 			requests, at, last = requests+1, s.to, s.to-s.from
 			longest = max(longest, last)
 		}
-		if at != 256 || requests > most || last != 1 || longest*max(1, r.share()) > maxUnderWay {
+		if at != 256 || requests > most || last != 1 || longest > maxStretch || longest*max(1, r.share()) > maxUnderWay {
 			t.Errorf("%d files: %d parts in %d requests, the longest of %d, the last of %d", files, at, requests, longest, last)
 		}
 	}

@@ -16,6 +16,9 @@ const (
 	// laneBuffer is what each holds in memory. On loopback 512 KiB take a fifth less of the
 	// processor than 128, and 1 MiB hardly less than that.
 	laneBuffer = 512 << 10
+	// maxStretch is how many parts are read with one request, which has its signature. What a
+	// lane has taken no other can help it with, when other files leave theirs to this one.
+	maxStretch = 8
 	// maxUnderWay bounds the parts in all stretches of one file. After a crash nothing stands
 	// behind the first part that is missing, so that more would cost more.
 	maxUnderWay = 4 * MaxLanes
@@ -167,7 +170,7 @@ func (r *relay) take() (s stretch, ok bool) {
 		return stretch{}, false
 	}
 	lanes := max(1, r.share())
-	s = stretch{r.next, r.next + min(max(left/(lanes+1), 1), maxUnderWay/lanes)}
+	s = stretch{r.next, r.next + min(max(left/(lanes+1), 1), maxStretch, maxUnderWay/lanes)}
 	r.next = s.to
 	return s, true
 }
