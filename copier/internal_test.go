@@ -312,7 +312,7 @@ func TestStretchesAreLongWhereLanesAreFew(t *testing.T) {
 			requests, at, last = requests+1, s.to, s.to-s.from
 			longest = max(longest, last)
 		}
-		if at != 256 || requests > most || last != 1 || longest > maxStretch || longest*max(1, r.share()) > maxUnderWay {
+		if at != 256 || requests > most || last != 1 || longest > maxStretch || longest*r.share() > maxUnderWay {
 			t.Errorf("%d files: %d parts in %d requests, the longest of %d, the last of %d", files, at, requests, longest, last)
 		}
 	}

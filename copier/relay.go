@@ -91,8 +91,8 @@ func (r *relay) lead() {
 	}
 }
 
-// share is how many lanes this file may have now.
-func (r *relay) share() int { return MaxLanes / max(1, int(r.convoys.Load())) }
+// share is how many lanes this file may have now: one at least, however many files there are.
+func (r *relay) share() int { return max(1, MaxLanes/max(1, int(r.convoys.Load()))) }
 
 // scout asks for a stretch as a range, and where the source sends that has it relayed, and
 // the others by more lanes. Else the stretch is given back, which nobody has passed by then.
@@ -130,7 +130,7 @@ func (r *relay) spread() {
 func (r *relay) stays() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.lanes > max(1, r.share()) {
+	if r.lanes > r.share() {
 		r.lanes--
 		return false
 	}
@@ -169,7 +169,7 @@ func (r *relay) take() (s stretch, ok bool) {
 	if left == 0 || r.ctx.Err() != nil {
 		return stretch{}, false
 	}
-	lanes := max(1, r.share())
+	lanes := r.share()
 	s = stretch{r.next, r.next + min(max(left/(lanes+1), 1), maxStretch, maxUnderWay/lanes)}
 	r.next = s.to
 	return s, true

@@ -11,17 +11,9 @@ import (
 // A record that has come is not kept once its file is found, in whatever order the two
 // come: a sync of a million files holds no million records.
 func TestASyncKeepsNoRecordOfAFileThatItHasFound(t *testing.T) {
-	naming, err := messages.NewNaming("{date}_{basename}", "%Y-%m-%d", "_", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	object := messages.Object{Name: "FOCUS Reports/2024/11/28/a.csv.gz", Size: 1}
-	report, err := messages.Rules{Prefix: "FOCUS Reports/", MaxSize: 100, Naming: naming}.Report(object)
-	if err != nil {
-		t.Fatal(err)
-	}
+	report := messages.Report{Day: "2024-11-28", Basename: "a.csv.gz"}
 	found := scanner.Outcome{Report: report, Finding: scanner.Published}
-	record := messages.Record{Status: messages.StatusCopied, Object: object, At: time.Now(), Copy: &messages.FileCopied{How: messages.HowCopied}}
+	record := messages.Record{Status: messages.StatusCopied, At: time.Now(), Copy: &messages.FileCopied{How: messages.HowCopied}}
 	for _, firstFound := range []bool{true, false} {
 		s := &Sync{
 			Scanner: scanner.Scanner{Route: "main"}, started: time.Now(), wake: make(chan struct{}, 1),
